@@ -1,0 +1,1 @@
+"""The other end of every wire: devices, people, a cloud. Imports nothing of the daemon's."""
