@@ -1,0 +1,1 @@
+"""Devices on single GPIO lines: locks, powered gates' operators, contacts and buttons."""
