@@ -6,15 +6,17 @@ Owns the life of a device's lines. Must not know what they mean.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from typing import Any
 
+from drivers.link import Backoff
 from drivers.ports import DeviceStatus, DriverError, Sink, Surroundings, WireLost
 from drivers.wires.gpio import Line, LineUnusable, PinSource
 
+log = logging.getLogger(__name__)
+
 CHECK_S = 5.0  # between two looks at the levels: an edge can be lost, a factory can die silently
-RETRY_FIRST_S = 0.5
-RETRY_MOST_S = 5.0
 
 
 class GpioDevice:
@@ -24,7 +26,7 @@ class GpioDevice:
         self.name = name
         self._numbers = tuple(numbers)
         self._clock = surroundings.clock
-        self._random = surroundings.random
+        self._backoff = Backoff(surroundings.random)
         self._pins = surroundings.pins
         if isinstance(self._pins, PinSource):
             self._pins.on_lost(self._fail)
@@ -39,7 +41,6 @@ class GpioDevice:
         """See ports.Device."""
         self._sink = sink
         loop = asyncio.get_running_loop()
-        attempts = 0
         try:
             while True:
                 self._trouble = loop.create_future()
@@ -54,10 +55,8 @@ class GpioDevice:
                     self._went_down(await self._watch(self._trouble))
                 self._tried.set()
                 if self._clock.monotonic() - opened > CHECK_S:
-                    attempts = 0
-                delay = min(RETRY_MOST_S, RETRY_FIRST_S * 2.0**attempts) * (0.75 + self._random.random() / 2)
-                attempts = min(attempts + 1, 10)
-                await self._clock.sleep_until(self._clock.monotonic() + delay)
+                    self._backoff.reset()
+                await self._clock.sleep_until(self._clock.monotonic() + self._backoff.next_s())
         finally:
             self._let_go()
 
@@ -120,4 +119,5 @@ class GpioDevice:
     def _say(self, up: bool, detail: str) -> None:
         if self._status != (up, detail):
             self._status = (up, detail)
+            log.log(logging.INFO if up else logging.WARNING, "%s: %s", self.name, detail or "lines claimed")
             self._sink(DeviceStatus(self.name, up, detail))
