@@ -1,0 +1,78 @@
+"""From what SQLite and the operating system say to a StoreError that tells a technician what to do."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sqlite3
+from pathlib import Path
+
+from vendingd.journal.api import StoreError, StoreErrorKind
+
+_BY_CODE = {
+    sqlite3.SQLITE_FULL: StoreErrorKind.FULL,
+    sqlite3.SQLITE_READONLY: StoreErrorKind.READONLY,
+    sqlite3.SQLITE_PERM: StoreErrorKind.READONLY,
+    sqlite3.SQLITE_CORRUPT: StoreErrorKind.CORRUPT,
+    sqlite3.SQLITE_NOTADB: StoreErrorKind.CORRUPT,
+    # a row that we are about to write is there already: somebody else has written into the file
+    sqlite3.SQLITE_CONSTRAINT: StoreErrorKind.CORRUPT,
+    sqlite3.SQLITE_BUSY: StoreErrorKind.LOCKED,
+    sqlite3.SQLITE_LOCKED: StoreErrorKind.LOCKED,
+}
+
+_BY_ERRNO = {
+    errno.ENOSPC: StoreErrorKind.FULL,
+    errno.EDQUOT: StoreErrorKind.FULL,
+    errno.EROFS: StoreErrorKind.READONLY,
+    errno.EACCES: StoreErrorKind.READONLY,
+    errno.EPERM: StoreErrorKind.READONLY,
+}
+
+_ADVICE = {
+    StoreErrorKind.FULL: "free space on its file system",
+    StoreErrorKind.READONLY: "make its directory writable for vendingd, and look in dmesg for why it is not",
+    StoreErrorKind.IO: "look in dmesg for errors of the disk, and have a spare one ready",
+    StoreErrorKind.LOCKED: "stop the other process (`fuser -v` names it)",
+}
+
+RECOVERY = (
+    "Nothing was changed. `vendingctl audit verify` names the first bad record. To go on, stop vendingd, "
+    "move the file and its -wal and -shm aside (keep them: they are evidence), put the latest backup in "
+    "place or none, start, and say `vendingctl journal restored`"
+)
+
+
+def corrupt(path: Path, what: str) -> StoreError:
+    """A refusal to touch what is damaged."""
+    return StoreError(StoreErrorKind.CORRUPT, f"{path}: {what}. {RECOVERY}")
+
+
+def closed(path: Path) -> StoreError:
+    return StoreError(StoreErrorKind.CLOSED, f"{path} is not open")
+
+
+def store_error(exc: sqlite3.Error | OSError, path: Path) -> StoreError:
+    """Which kind of trouble an exception of the database or of the operating system is."""
+    if isinstance(exc, OSError):
+        kind = _BY_ERRNO.get(exc.errno or 0, StoreErrorKind.IO)
+    else:
+        # the low byte of an extended code is its class
+        code = getattr(exc, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+        kind = _BY_CODE.get(code, StoreErrorKind.IO)
+    if kind is StoreErrorKind.IO:
+        kind = _file_system_says(path)
+    if kind is StoreErrorKind.CORRUPT:
+        return corrupt(path, f"the journal is damaged ({exc})")
+    return StoreError(kind, f"{path}: {exc}; {_ADVICE[kind]}")
+
+
+def _file_system_says(path: Path) -> StoreErrorKind:
+    """SQLite calls many a full or read-only file system an I/O error: ask it."""
+    try:
+        stat = os.statvfs(path.parent)
+    except OSError:
+        return StoreErrorKind.IO
+    if stat.f_flag & os.ST_RDONLY:
+        return StoreErrorKind.READONLY
+    return StoreErrorKind.FULL if stat.f_bavail == 0 else StoreErrorKind.IO

@@ -1,0 +1,186 @@
+"""Reading records, on a connection of its own: a reader never waits for the writer nor holds it up.
+
+Everything here is synchronous and belongs to one thread. Reads are short transactions: a long one would keep
+the write-ahead log from being folded back.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+from vendingd.journal.api import SetAside, StoredRecord, StoreError, StoreErrorKind, Verdict
+from vendingd.journal.chain import ChainCheck, Epoch, trusted_and_offline
+from vendingd.journal.errors import closed, corrupt, store_error
+from vendingd.journal.files import inspect
+from vendingd.journal.schema import connect
+
+CHUNK = 500  # records checked in one go: a few milliseconds, so that other reads come between
+
+_COLUMNS = (
+    "r.seq, coalesce(e.token, ''), coalesce(b.boot_id, ''), r.kind, r.subject, r.data, r.utc, r.mono, "
+    "r.flags, r.floor_utc, r.prev_hash, r.hash"
+)
+# outer joins: a record whose epoch or boot is damaged must show, not vanish
+_NAMES = "LEFT JOIN epoch e ON e.n = r.epoch LEFT JOIN boot b ON b.n = r.boot "
+_RECORDS = f"SELECT {_COLUMNS} FROM record r {_NAMES}"
+_SET_ASIDE = f"SELECT s.problem, {_COLUMNS} FROM refused s JOIN record r ON r.seq = s.seq {_NAMES}"
+_TYPES: tuple[type | tuple[type, ...], ...] = (
+    int, str, str, str, str, bytes, float, float, int, (float, type(None)), bytes, bytes,
+)  # fmt: skip
+
+
+class Damaged(Exception):
+    """A row that cannot be a record; `args` are its seq, as far as that can be read, and what is wrong."""
+
+
+def record_of(row: Sequence[Any]) -> StoredRecord:
+    """A row of the record query; raises Damaged where a column holds what it never should."""
+    for value, kind in zip(row, _TYPES, strict=True):
+        if not isinstance(value, kind):
+            raise Damaged(row[0], "it cannot be read as a record")
+    seq, epoch, boot, kind_, subject, data, utc, mono, flags, floor, prev, digest = row
+    return StoredRecord(
+        seq, epoch, boot, kind_, subject, data, utc, mono, *trusted_and_offline(flags), floor, prev, digest
+    )
+
+
+def last_records(db: sqlite3.Connection, limit: int) -> list[StoredRecord]:
+    """The newest records, newest first."""
+    return [record_of(row) for row in db.execute(_RECORDS + "ORDER BY r.seq DESC LIMIT ?", (limit,))]
+
+
+def epochs(db: sqlite3.Connection) -> list[Epoch]:
+    rows = db.execute("SELECT n, token, first_seq, genesis, reason FROM epoch ORDER BY n")
+    return [Epoch(*row) for row in rows]
+
+
+class Verification:
+    """A walk over the whole chain, chunk by chunk, while the journal goes on."""
+
+    def __init__(self, machine: str) -> None:
+        self._check = ChainCheck(machine)
+        self._kept_through = 0
+
+    def step(self, db: sqlite3.Connection) -> Verdict | None:
+        """Check the next chunk; the verdict when there is nothing more to check. Never raises for damage."""
+        db.execute("BEGIN")
+        try:
+            return None if self._chunk(db) else self._check.verdict()
+        finally:
+            if db.in_transaction:
+                db.execute("ROLLBACK")
+
+    def _chunk(self, db: sqlite3.Connection) -> bool:
+        """True while there is more."""
+        check = self._check
+        try:
+            cursor = db.execute("SELECT acked, trimmed, trimmed_hash FROM cursor").fetchone()
+            acked, trimmed, trimmed_hash = cursor
+            known = epochs(db)
+        except (sqlite3.Error, TypeError) as exc:
+            return check.fail(None, f"what stands beside the records is damaged: {exc}")
+        check.frame(known, trimmed, trimmed_hash)
+        if self._kept_through < trimmed and not self._kept(db, trimmed):
+            return False
+        before = check.seq
+        # damage below the rows (a broken page) stops a query: what it gave until then still counts
+        try:
+            for row in db.execute(_RECORDS + "WHERE r.seq > ? ORDER BY r.seq LIMIT ?", (before, CHUNK)):
+                if not check.feed(record_of(row)):
+                    return False
+        except (sqlite3.Error, Damaged) as exc:
+            return check.fail(check.seq + 1, _why(exc))
+        if check.seq > before:
+            return True
+        check.end(acked)
+        return False
+
+    def _kept(self, db: sqlite3.Connection, trimmed: int) -> bool:
+        seq = self._kept_through
+        query = _RECORDS + "WHERE r.seq > ? AND r.seq <= ? ORDER BY r.seq"
+        try:
+            for row in db.execute(query, (self._kept_through, trimmed)):
+                seq = row[0]
+                if not self._check.kept(record_of(row)):
+                    return False
+        except (sqlite3.Error, Damaged) as exc:
+            return self._check.fail(seq or None, f"among the records kept behind the anchor, {_why(exc)}")
+        self._kept_through = trimmed
+        return True
+
+
+def _why(exc: sqlite3.Error | Damaged) -> str:
+    return exc.args[1] if isinstance(exc, Damaged) else f"it cannot be read: {exc}"
+
+
+class Reader:
+    """The store's reading side."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._db: sqlite3.Connection | None = None
+
+    def open(self) -> None:
+        self.close()
+        try:
+            self._db = connect(self._path)
+            self._db.execute("PRAGMA query_only = ON")
+        except (sqlite3.Error, OSError) as exc:
+            self.close()
+            raise store_error(exc, self._path) from exc
+
+    def close(self) -> None:
+        if self._db is not None:
+            self._db.close()
+            self._db = None
+
+    def records(self, after: int, limit: int) -> list[StoredRecord]:
+        query = _RECORDS + "WHERE r.seq > ? ORDER BY r.seq LIMIT ?"
+        with self._trouble() as db:
+            return [record_of(row) for row in db.execute(query, (after, max(limit, 0)))]
+
+    def refused(self) -> list[SetAside]:
+        with self._trouble() as db:
+            rows = db.execute(_SET_ASIDE + "ORDER BY s.seq").fetchall()
+            return [SetAside(record_of(row[1:]), row[0]) for row in rows]
+
+    def verify_step(self, walk: Verification) -> Verdict | None:
+        with self._trouble() as db:
+            return walk.step(db)
+
+    @contextmanager
+    def _trouble(self) -> Iterator[sqlite3.Connection]:
+        try:
+            if self._db is None:
+                raise closed(self._path)
+            yield self._db
+        except (sqlite3.Error, OSError) as exc:
+            raise store_error(exc, self._path) from exc
+        except Damaged as exc:
+            raise corrupt(self._path, f"record {exc.args[0]}: {exc.args[1]}") from exc
+
+
+def verify_file(path: Path, machine: str | None = None) -> Verdict:
+    """Check a journal's whole chain without a daemon, reading only: for `vendingctl audit verify`.
+
+    `machine` None: the chain is checked for the machine that the file names. Never raises for damage; raises
+    StoreError for another machine's or a newer journal, OSError where there is none.
+    """
+    try:
+        inspect(path, machine)
+        with closing(connect(path, mode="ro")) as db:
+            owner = str(db.execute("SELECT id FROM machine").fetchone()[0])
+            walk = Verification(owner)
+            while (verdict := walk.step(db)) is None:
+                pass
+            return verdict
+    except sqlite3.Error as exc:
+        return Verdict(False, 0, None, f"the file cannot be read as a journal: {exc}", 0, b"", 0, b"")
+    except StoreError as exc:
+        if exc.kind is not StoreErrorKind.CORRUPT:
+            raise
+        return Verdict(False, 0, None, exc.detail, 0, b"", 0, b"")

@@ -1,0 +1,98 @@
+"""The durable Store: SQLite behind one writer thread and one reader thread."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+
+from vendingd.journal.api import (
+    Batch,
+    Committed,
+    Loaded,
+    Probe,
+    SetAside,
+    StoredRecord,
+    TokenSource,
+    Verdict,
+)
+from vendingd.journal.errors import closed
+from vendingd.journal.reader import Reader, Verification
+from vendingd.journal.thread import CallThread
+from vendingd.journal.writer import Writer
+
+
+class Journal:
+    """The journal in one SQLite file (see `Store` for the contract, docs/journal.md for the format)."""
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        machine: str,
+        boot_id: str,
+        token: TokenSource,
+        probe: Probe = lambda label: None,
+    ) -> None:
+        """`boot_id` says what `NewRecord.mono` counts from; `probe` is called on the writer's thread."""
+        self._path = path
+        self._machine = machine
+        self._writer = Writer(path, machine, boot_id, token, probe)
+        self._reader = Reader(path)
+        self._writing: CallThread | None = None
+        self._reading: CallThread | None = None
+
+    async def open(self) -> Loaded:
+        if self._writing is None or self._reading is None:
+            self._writing = CallThread("journal-writer", self._writer.idle)
+            self._reading = CallThread("journal-reader")
+        await self._reading.call(self._reader.close)
+        loaded = await self._writing.call(self._writer.open)
+        await self._reading.call(self._reader.open)
+        return loaded
+
+    async def commit(self, batch: Batch) -> Committed:
+        return await self._write().call(functools.partial(self._writer.commit, batch))
+
+    async def records(self, after: int, limit: int) -> list[StoredRecord]:
+        return await self._read().call(functools.partial(self._reader.records, after, limit))
+
+    async def refused(self) -> list[SetAside]:
+        return await self._read().call(self._reader.refused)
+
+    async def new_epoch(self, reason: str) -> str:
+        return await self._write().call(functools.partial(self._writer.new_epoch, reason))
+
+    async def verify(self) -> Verdict:
+        walk = Verification(self._machine)
+        step = functools.partial(self._reader.verify_step, walk)
+        while True:
+            verdict = await self._read().call(step)
+            if verdict is not None:
+                return verdict
+
+    async def trim(self, anchor_seq: int) -> int:
+        total, more = 0, True
+        while more:
+            gone, more = await self._write().call(functools.partial(self._writer.trim_chunk, anchor_seq))
+            total += gone
+        return total
+
+    async def close(self) -> None:
+        reading, self._reading = self._reading, None
+        writing, self._writing = self._writing, None
+        try:
+            if reading is not None:
+                await reading.stop(self._reader.close)
+        finally:
+            if writing is not None:
+                await writing.stop(self._writer.close)
+
+    def _write(self) -> CallThread:
+        if self._writing is None:
+            raise closed(self._path)
+        return self._writing
+
+    def _read(self) -> CallThread:
+        if self._reading is None:
+            raise closed(self._path)
+        return self._reading

@@ -1,0 +1,290 @@
+"""The one writer of the journal. Everything here is synchronous and belongs to one thread."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from vendingd.journal.api import (
+    AFTER_CHECKPOINT,
+    AFTER_COMMIT,
+    BEFORE_CHECKPOINT,
+    BEFORE_SYNC,
+    BEFORE_WRITE,
+    Batch,
+    Committed,
+    Loaded,
+    Probe,
+    StateChange,
+    StoredRecord,
+    StoreError,
+    TokenSource,
+)
+from vendingd.journal.chain import (
+    EPOCH_BYTES,
+    Head,
+    begin_epoch,
+    check_cursor,
+    first_epoch,
+    flags_of,
+    genesis,
+    record_hash,
+    seal,
+)
+from vendingd.journal.errors import closed, corrupt, store_error
+from vendingd.journal.files import Lock, create, grow_log, insert_epoch, inspect
+from vendingd.journal.reader import Damaged, epochs, last_records
+from vendingd.journal.schema import PAGE_SIZE, connect, migrate
+
+_FRAME = PAGE_SIZE + 24  # a page in the write-ahead log
+_TRIM_CHUNK = 500  # records that age out in one transaction, so that commits come between
+# From here on the log is folded back into the file between commits; at the most, SQLite does it inside of
+# one.
+_CHECKPOINT_PAGES = 750
+_CHECKPOINT_PAGES_MOST = 1000
+
+
+class Writer:
+    """Owns the lock, the writing connection and the head of the chain."""
+
+    def __init__(self, path: Path, machine: str, boot_id: str, token: TokenSource, probe: Probe) -> None:
+        self._path = path
+        self._machine = machine
+        self._boot_id = boot_id
+        self._token = token
+        self._probe = probe
+        self._lock = Lock(path)
+        self._db: sqlite3.Connection | None = None
+        self._head: Head | None = None
+        self._boot: int | None = None  # this boot's row, once it is durable
+        self._log_pages = 0  # estimate of pages in the log since it was last folded back
+        self._log_trouble: StoreError | None = None
+
+    def open(self) -> Loaded:
+        self._drop()
+        self._log_trouble = None
+        try:
+            self._lock.acquire()
+            if not self._path.exists():
+                create(self._path, self._machine, first_epoch(self._machine, self._new_token(), "created"))
+            inspect(self._path, self._machine)
+            self._db = connect(self._path)
+            self._settle(self._db)
+            return self._load(self._db)
+        except (sqlite3.Error, OSError) as exc:
+            self._drop()
+            raise store_error(exc, self._path) from exc
+        except StoreError:
+            self._drop()
+            raise
+
+    def commit(self, batch: Batch) -> Committed:
+        db, head = self._ready()
+        check_cursor(batch, head)
+        sealed, after = seal(batch.records, head, self._boot_id)
+        if batch.ack is not None:
+            after = replace(after, acked=max(head.acked, batch.ack))
+        boot = self._boot
+        if sealed or batch.state or batch.refused or after.acked != head.acked:
+            self._probe(BEFORE_WRITE)
+            try:
+                db.execute("BEGIN IMMEDIATE")
+                if sealed:
+                    boot = self._write_records(db, sealed, head.epoch.n)
+                self._write_state(db, batch.state)
+                self._write_cursor(db, batch, head, after)
+                self._probe(BEFORE_SYNC)
+                db.execute("COMMIT")
+            except BaseException as exc:
+                self._drop()
+                if isinstance(exc, sqlite3.Error | OSError):
+                    raise store_error(exc, self._path) from exc
+                raise
+            self._head, self._boot = after, boot
+            self._log_pages += 4 + (_size(sealed, batch.state) // PAGE_SIZE)
+            self._probe(AFTER_COMMIT)
+        return Committed(head.next_seq, after.last_seq, after.hash)
+
+    def new_epoch(self, reason: str) -> str:
+        db, head = self._ready()
+        epoch, after = begin_epoch(self._machine, self._new_token(), reason, head)
+        try:
+            db.execute("BEGIN IMMEDIATE")
+            insert_epoch(db, epoch)
+            db.execute("COMMIT")
+        except (sqlite3.Error, OSError) as exc:
+            self._drop()
+            raise store_error(exc, self._path) from exc
+        self._head = after
+        return epoch.token
+
+    def trim_chunk(self, anchor_seq: int) -> tuple[int, bool]:
+        """Let one chunk age out; how many records went, and whether there is more to do."""
+        db, head = self._ready()
+        # the newest record stays: it carries the head of the chain and the floor of trusted time
+        limit = min(anchor_seq, head.acked, head.last_seq - 1)
+        upto = min(limit, head.trimmed + _TRIM_CHUNK)
+        if upto <= head.trimmed:
+            return 0, False
+        try:
+            db.execute("BEGIN IMMEDIATE")
+            row = db.execute("SELECT hash FROM record WHERE seq = ?", (upto,)).fetchone()
+            if row is None:
+                raise corrupt(self._path, f"record {upto} is missing")
+            gone = db.execute(
+                "DELETE FROM record WHERE seq > ? AND seq <= ? AND seq NOT IN (SELECT seq FROM refused)",
+                (head.trimmed, upto),
+            ).rowcount
+            db.execute("UPDATE cursor SET trimmed = ?, trimmed_hash = ?", (upto, row[0]))
+            db.execute("COMMIT")
+        except StoreError:
+            self._drop()
+            raise
+        except (sqlite3.Error, OSError) as exc:
+            self._drop()
+            raise store_error(exc, self._path) from exc
+        self._head = replace(head, trimmed=upto, trimmed_hash=row[0])
+        self._log_pages += _TRIM_CHUNK // 4
+        return gone, upto < limit
+
+    def idle(self) -> None:
+        """Fold the log back while nobody waits for a commit. Trouble is told by the next commit."""
+        if self._db is None or self._log_pages < _CHECKPOINT_PAGES:
+            return
+        self._probe(BEFORE_CHECKPOINT)
+        try:
+            self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        except (sqlite3.Error, OSError) as exc:
+            self._log_trouble = store_error(exc, self._path)
+            self._drop()
+        self._log_pages = 0
+        self._probe(AFTER_CHECKPOINT)
+
+    def close(self) -> None:
+        self._drop()
+        self._lock.release()
+
+    # ------------------------------------------------------------ inside
+    def _ready(self) -> tuple[sqlite3.Connection, Head]:
+        if self._db is None or self._head is None:
+            raise self._log_trouble or closed(self._path)
+        return self._db, self._head
+
+    def _drop(self) -> None:
+        """Forget the connection; what it had not committed is rolled back."""
+        db, self._db, self._head, self._boot = self._db, None, None, None
+        if db is not None:
+            db.close()
+
+    def _new_token(self) -> str:
+        return self._token(EPOCH_BYTES).hex()
+
+    def _settle(self, db: sqlite3.Connection) -> None:
+        """Durability, an empty log of its full size, the newest schema."""
+        db.execute("PRAGMA synchronous = FULL")
+        db.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES_MOST}")
+        size = 32 + _CHECKPOINT_PAGES_MOST * _FRAME
+        db.execute(f"PRAGMA journal_size_limit = {size}")
+        if db.execute("PRAGMA journal_mode = WAL").fetchone()[0] != "wal":
+            raise corrupt(self._path, "the file cannot be used with a write-ahead log")
+        migrate(db)
+        # After a failed fsync the kernel may hold pages as clean that never reached the disk. Folding the
+        # log back writes whatever it holds anew, before anything is built upon it.
+        busy = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        if not busy:
+            grow_log(self._path, size)
+        self._log_pages = 0
+
+    def _load(self, db: sqlite3.Connection) -> Loaded:
+        self._head = head = self._find_head(db)
+        row = db.execute("SELECT n FROM boot WHERE boot_id = ?", (self._boot_id,)).fetchone()
+        self._boot = None if row is None else row[0]
+        state: dict[str, dict[str, bytes]] = {}
+        for kind, id_, data in db.execute("SELECT kind, id, data FROM state ORDER BY kind, id"):
+            state.setdefault(kind, {})[id_] = data
+        return Loaded(head.epoch.token, head.next_seq, head.hash, head.acked, state, head.floor_utc)
+
+    def _find_head(self, db: sqlite3.Connection) -> Head:
+        """Where the chain stands, from its last two records; the rest is `verify`'s."""
+        known = epochs(db)
+        cursor = db.execute("SELECT acked, trimmed, trimmed_hash FROM cursor").fetchone()
+        if not known or cursor is None:
+            raise corrupt(self._path, "the journal has lost its epoch or its cursor")
+        acked, trimmed, trimmed_hash = cursor
+        epoch = known[-1]
+        try:
+            last = last_records(db, 2)
+        except Damaged as exc:
+            raise corrupt(self._path, f"record {exc.args[0]}: {exc.args[1]}") from exc
+        seq = last[0].seq if last else 0
+        if last:
+            self._check_last(last, trimmed)
+        if acked > seq or trimmed > seq or epoch.first_seq > seq + 1:
+            raise corrupt(self._path, f"records behind {seq} are missing")
+        head = last[0].hash if last else b""
+        if epoch.first_seq == seq + 1:
+            # nothing in it yet; epochs that began at one seq follow from each other
+            for begun in (e for e in known if e.first_seq == seq + 1):
+                head = genesis(self._machine, begun.token, head)
+            if head != epoch.genesis:
+                raise corrupt(self._path, f"epoch {epoch.token} does not follow from record {seq}")
+        floor = last[0].floor_utc if last else None
+        return Head(epoch, seq + 1, head, floor, acked, trimmed, trimmed_hash)
+
+    def _check_last(self, last: Sequence[StoredRecord], trimmed: int) -> None:
+        newest = last[0]
+        if record_hash(newest) != newest.hash:
+            raise corrupt(self._path, f"record {newest.seq} does not match its hash")
+        if len(last) < 2 or last[1].seq <= trimmed:
+            return
+        before = last[1]
+        if before.seq != newest.seq - 1:
+            raise corrupt(self._path, f"record {newest.seq - 1} is missing")
+        if before.epoch == newest.epoch and newest.prev_hash != before.hash:
+            raise corrupt(self._path, f"record {newest.seq} does not follow from the one before it")
+
+    def _write_records(self, db: sqlite3.Connection, sealed: Sequence[StoredRecord], epoch: int) -> int:
+        boot = self._boot
+        if boot is None:
+            boot = db.execute("INSERT INTO boot (boot_id) VALUES (?)", (self._boot_id,)).lastrowid
+            assert boot is not None
+        db.executemany(
+            "INSERT INTO record VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            [
+                (
+                    r.seq, epoch, boot, r.utc, r.mono, flags_of(r.utc_trusted, r.offline), r.floor_utc,
+                    r.kind, r.subject, r.data, r.prev_hash, r.hash,
+                )
+                for r in sealed
+            ],
+        )  # fmt: skip
+        return boot
+
+    def _write_state(self, db: sqlite3.Connection, changes: Sequence[StateChange]) -> None:
+        for change in changes:
+            if change.data is None:
+                db.execute("DELETE FROM state WHERE kind = ? AND id = ?", (change.kind, change.id))
+            else:
+                db.execute(
+                    "INSERT INTO state (kind, id, data) VALUES (?, ?, ?) "
+                    "ON CONFLICT (kind, id) DO UPDATE SET data = excluded.data",
+                    (change.kind, change.id, change.data),
+                )
+
+    def _write_cursor(self, db: sqlite3.Connection, batch: Batch, head: Head, after: Head) -> None:
+        for refused in batch.refused:
+            # one that has aged out was acknowledged long ago: a late double of that answer changes nothing
+            db.execute(
+                "INSERT INTO refused (seq, problem) SELECT ?1, ?2 "
+                "WHERE EXISTS (SELECT 1 FROM record WHERE seq = ?1) "
+                "ON CONFLICT (seq) DO UPDATE SET problem = excluded.problem",
+                (refused.seq, refused.problem),
+            )
+        if after.acked != head.acked:
+            db.execute("UPDATE cursor SET acked = ?", (after.acked,))
+
+
+def _size(records: Sequence[StoredRecord], state: Sequence[StateChange]) -> int:
+    return sum(200 + len(r.data) for r in records) + sum(PAGE_SIZE + len(s.data or b"") for s in state)
