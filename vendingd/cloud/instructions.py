@@ -144,7 +144,7 @@ class PassesRevoke:
 
 @dataclass(frozen=True, slots=True)
 class Anchor:
-    """The cloud holds every record up to this one. `hash` is lower-case hex; the signature is not checked here."""
+    """The cloud holds every record up to this one. `hash` is hex; the signature is yet to be checked."""
 
     id: str
     epoch: str
