@@ -1,0 +1,1 @@
+"""Readers on serial lines: codes, keys and tags. What they carry is secret and never logged."""
