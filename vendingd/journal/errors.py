@@ -43,6 +43,10 @@ RECOVERY = (
 )
 
 
+TROUBLE = (sqlite3.Error, OSError, UnicodeDecodeError)
+"""What a damaged or failing database raises; the last where text, or SQLite's own message, is garbled."""
+
+
 def corrupt(path: Path, what: str) -> StoreError:
     """A refusal to touch what is damaged."""
     return StoreError(StoreErrorKind.CORRUPT, f"{path}: {what}. {RECOVERY}")
@@ -52,9 +56,11 @@ def closed(path: Path) -> StoreError:
     return StoreError(StoreErrorKind.CLOSED, f"{path} is not open")
 
 
-def store_error(exc: sqlite3.Error | OSError, path: Path) -> StoreError:
+def store_error(exc: sqlite3.Error | OSError | UnicodeDecodeError, path: Path) -> StoreError:
     """Which kind of trouble an exception of the database or of the operating system is."""
-    if isinstance(exc, OSError):
+    if isinstance(exc, UnicodeDecodeError):
+        kind = StoreErrorKind.CORRUPT
+    elif isinstance(exc, OSError):
         kind = _BY_ERRNO.get(exc.errno or 0, StoreErrorKind.IO)
     else:
         # the low byte of an extended code is its class

@@ -114,32 +114,32 @@ def insert_epoch(db: sqlite3.Connection, epoch: Epoch) -> None:
     )
 
 
-def inspect(path: Path, machine: str | None) -> None:
-    """Refuse what is not a journal of ours, without changing a byte of it. Looks at its first pages only."""
+def inspect(db: sqlite3.Connection, path: Path, machine: str | None) -> int:
+    """Refuse what is not a journal of ours (`machine` None: of anybody); the version of its schema."""
     if path.stat().st_size == 0:
         raise corrupt(path, "the journal is empty")
-    with closing(connect(path, mode="ro")) as db:
-        if db.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
-            raise corrupt(path, "this is a database, but not a journal of vendingd")
-        version = db.execute("PRAGMA user_version").fetchone()[0]
-        if version > VERSION:
-            raise StoreError(
-                StoreErrorKind.NEWER,
-                f"{path} has schema {version}, this vendingd knows up to {VERSION}: install the newer "
-                "vendingd again, or put the backup made before its upgrade in place and say "
-                "`vendingctl journal restored`. Nothing was changed",
-            )
-        if version < 1:
-            raise corrupt(path, "the journal has no schema version")
-        owner = db.execute("SELECT id FROM machine").fetchone()
-        if owner is None:
-            raise corrupt(path, "the journal names no machine")
-        if machine is not None and owner[0] != machine:
-            raise StoreError(
-                StoreErrorKind.FOREIGN,
-                f"{path} belongs to machine {owner[0]!r}, the site file names {machine!r}: correct `machine` "
-                "in the site file, or move the journal aside. Nothing was changed",
-            )
+    if db.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
+        raise corrupt(path, "this is a database, but not a journal of vendingd")
+    version = int(db.execute("PRAGMA user_version").fetchone()[0])
+    if version > VERSION:
+        raise StoreError(
+            StoreErrorKind.NEWER,
+            f"{path} has schema {version}, this vendingd knows up to {VERSION}: install the newer "
+            "vendingd again, or put the backup made before its upgrade in place and say `vendingctl journal restored`. "
+            "Nothing was changed",
+        )
+    if version < 1:
+        raise corrupt(path, "the journal has no schema version")
+    owner = db.execute("SELECT id FROM machine").fetchone()
+    if owner is None:
+        raise corrupt(path, "the journal names no machine")
+    if machine is not None and owner[0] != machine:
+        raise StoreError(
+            StoreErrorKind.FOREIGN,
+            f"{path} belongs to machine {owner[0]!r}, the site file names {machine!r}: correct `machine` in "
+            "the site file, or move the journal aside. Nothing was changed",
+        )
+    return version
 
 
 def grow_log(path: Path, size: int) -> None:

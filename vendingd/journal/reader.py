@@ -14,7 +14,7 @@ from typing import Any
 
 from vendingd.journal.api import SetAside, StoredRecord, StoreError, StoreErrorKind, Verdict
 from vendingd.journal.chain import ChainCheck, Epoch, trusted_and_offline
-from vendingd.journal.errors import closed, corrupt, store_error
+from vendingd.journal.errors import TROUBLE, closed, corrupt, store_error
 from vendingd.journal.files import inspect
 from vendingd.journal.schema import connect
 
@@ -34,14 +34,13 @@ _TYPES: tuple[type | tuple[type, ...], ...] = (
 
 
 class Damaged(Exception):
-    """A row that cannot be a record; `args` are its seq, as far as that can be read, and what is wrong."""
+    """A row that holds what it never should."""
 
 
 def record_of(row: Sequence[Any]) -> StoredRecord:
     """A row of the record query; raises Damaged where a column holds what it never should."""
-    for value, kind in zip(row, _TYPES, strict=True):
-        if not isinstance(value, kind):
-            raise Damaged(row[0], "it cannot be read as a record")
+    if not _sound(row, _TYPES):
+        raise Damaged(f"record {row[0]} cannot be read")
     seq, epoch, boot, kind_, subject, data, utc, mono, flags, floor, prev, digest = row
     return StoredRecord(
         seq, epoch, boot, kind_, subject, data, utc, mono, *trusted_and_offline(flags), floor, prev, digest
@@ -54,8 +53,24 @@ def last_records(db: sqlite3.Connection, limit: int) -> list[StoredRecord]:
 
 
 def epochs(db: sqlite3.Connection) -> list[Epoch]:
-    rows = db.execute("SELECT n, token, first_seq, genesis, reason FROM epoch ORDER BY n")
+    """All epochs, the current one last; raises Damaged where there is none."""
+    rows = db.execute("SELECT n, token, first_seq, genesis, reason FROM epoch ORDER BY n").fetchall()
+    if not rows or not all(_sound(row, (int, str, int, bytes, str)) for row in rows):
+        raise Damaged("the journal has lost its epoch")
     return [Epoch(*row) for row in rows]
+
+
+def cursor(db: sqlite3.Connection) -> tuple[int, int, bytes]:
+    """What is acknowledged, through where records have aged out, and the hash there."""
+    row = db.execute("SELECT acked, trimmed, trimmed_hash FROM cursor").fetchone()
+    if row is None or not _sound(row, (int, int, bytes)):
+        raise Damaged("the journal has lost its cursor")
+    acked, trimmed, trimmed_hash = row
+    return acked, trimmed, trimmed_hash
+
+
+def _sound(row: Sequence[object], types: Sequence[type | tuple[type, ...]]) -> bool:
+    return all(isinstance(value, kind) for value, kind in zip(row, types, strict=True))
 
 
 class Verification:
@@ -78,10 +93,9 @@ class Verification:
         """True while there is more."""
         check = self._check
         try:
-            cursor = db.execute("SELECT acked, trimmed, trimmed_hash FROM cursor").fetchone()
-            acked, trimmed, trimmed_hash = cursor
+            acked, trimmed, trimmed_hash = cursor(db)
             known = epochs(db)
-        except (sqlite3.Error, TypeError) as exc:
+        except (*TROUBLE, Damaged) as exc:
             return check.fail(None, f"what stands beside the records is damaged: {exc}")
         check.frame(known, trimmed, trimmed_hash)
         if self._kept_through < trimmed and not self._kept(db, trimmed):
@@ -92,8 +106,8 @@ class Verification:
             for row in db.execute(_RECORDS + "WHERE r.seq > ? ORDER BY r.seq LIMIT ?", (before, CHUNK)):
                 if not check.feed(record_of(row)):
                     return False
-        except (sqlite3.Error, Damaged) as exc:
-            return check.fail(check.seq + 1, _why(exc))
+        except (*TROUBLE, Damaged) as exc:
+            return check.fail(check.seq + 1, f"it cannot be read: {exc}")
         if check.seq > before:
             return True
         check.end(acked)
@@ -107,14 +121,10 @@ class Verification:
                 seq = row[0]
                 if not self._check.kept(record_of(row)):
                     return False
-        except (sqlite3.Error, Damaged) as exc:
-            return self._check.fail(seq or None, f"among the records kept behind the anchor, {_why(exc)}")
+        except (*TROUBLE, Damaged) as exc:
+            return self._check.fail(seq or None, f"a record kept behind the anchor cannot be read: {exc}")
         self._kept_through = trimmed
         return True
-
-
-def _why(exc: sqlite3.Error | Damaged) -> str:
-    return exc.args[1] if isinstance(exc, Damaged) else f"it cannot be read: {exc}"
 
 
 class Reader:
@@ -129,7 +139,7 @@ class Reader:
         try:
             self._db = connect(self._path)
             self._db.execute("PRAGMA query_only = ON")
-        except (sqlite3.Error, OSError) as exc:
+        except TROUBLE as exc:
             self.close()
             raise store_error(exc, self._path) from exc
 
@@ -158,10 +168,10 @@ class Reader:
             if self._db is None:
                 raise closed(self._path)
             yield self._db
-        except (sqlite3.Error, OSError) as exc:
+        except TROUBLE as exc:
             raise store_error(exc, self._path) from exc
         except Damaged as exc:
-            raise corrupt(self._path, f"record {exc.args[0]}: {exc.args[1]}") from exc
+            raise corrupt(self._path, str(exc)) from exc
 
 
 def verify_file(path: Path, machine: str | None = None) -> Verdict:
@@ -171,14 +181,15 @@ def verify_file(path: Path, machine: str | None = None) -> Verdict:
     StoreError for another machine's or a newer journal, OSError where there is none.
     """
     try:
-        inspect(path, machine)
+        path.stat()
         with closing(connect(path, mode="ro")) as db:
+            inspect(db, path, machine)
             owner = str(db.execute("SELECT id FROM machine").fetchone()[0])
             walk = Verification(owner)
             while (verdict := walk.step(db)) is None:
                 pass
             return verdict
-    except sqlite3.Error as exc:
+    except (sqlite3.Error, UnicodeDecodeError) as exc:
         return Verdict(False, 0, None, f"the file cannot be read as a journal: {exc}", 0, b"", 0, b"")
     except StoreError as exc:
         if exc.kind is not StoreErrorKind.CORRUPT:

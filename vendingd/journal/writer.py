@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,14 +30,12 @@ from vendingd.journal.chain import (
     check_cursor,
     first_epoch,
     flags_of,
-    genesis,
-    record_hash,
     seal,
 )
-from vendingd.journal.errors import closed, corrupt, store_error
+from vendingd.journal.errors import TROUBLE, closed, corrupt, store_error
 from vendingd.journal.files import Lock, create, grow_log, insert_epoch, inspect
-from vendingd.journal.reader import Damaged, epochs, last_records
-from vendingd.journal.schema import PAGE_SIZE, connect, migrate
+from vendingd.journal.head import find_head
+from vendingd.journal.schema import PAGE_SIZE, VERSION, connect, migrate
 
 _FRAME = PAGE_SIZE + 24  # a page in the write-ahead log
 _TRIM_CHUNK = 500  # records that age out in one transaction, so that commits come between
@@ -69,11 +68,11 @@ class Writer:
             self._lock.acquire()
             if not self._path.exists():
                 create(self._path, self._machine, first_epoch(self._machine, self._new_token(), "created"))
-            inspect(self._path, self._machine)
+            self._look()
             self._db = connect(self._path)
             self._settle(self._db)
             return self._load(self._db)
-        except (sqlite3.Error, OSError) as exc:
+        except TROUBLE as exc:
             self._drop()
             raise store_error(exc, self._path) from exc
         except StoreError:
@@ -99,7 +98,7 @@ class Writer:
                 db.execute("COMMIT")
             except BaseException as exc:
                 self._drop()
-                if isinstance(exc, sqlite3.Error | OSError):
+                if isinstance(exc, TROUBLE):
                     raise store_error(exc, self._path) from exc
                 raise
             self._head, self._boot = after, boot
@@ -114,7 +113,7 @@ class Writer:
             db.execute("BEGIN IMMEDIATE")
             insert_epoch(db, epoch)
             db.execute("COMMIT")
-        except (sqlite3.Error, OSError) as exc:
+        except TROUBLE as exc:
             self._drop()
             raise store_error(exc, self._path) from exc
         self._head = after
@@ -142,7 +141,7 @@ class Writer:
         except StoreError:
             self._drop()
             raise
-        except (sqlite3.Error, OSError) as exc:
+        except TROUBLE as exc:
             self._drop()
             raise store_error(exc, self._path) from exc
         self._head = replace(head, trimmed=upto, trimmed_hash=row[0])
@@ -156,7 +155,7 @@ class Writer:
         self._probe(BEFORE_CHECKPOINT)
         try:
             self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-        except (sqlite3.Error, OSError) as exc:
+        except TROUBLE as exc:
             self._log_trouble = store_error(exc, self._path)
             self._drop()
         self._log_pages = 0
@@ -178,6 +177,13 @@ class Writer:
         if db is not None:
             db.close()
 
+    def _look(self) -> None:
+        """Refuse what is not sound before a byte of it is changed, be it only by folding back its log."""
+        with closing(connect(self._path, mode="ro")) as db:
+            # of an older schema the chain is looked at once it was migrated
+            if inspect(db, self._path, self._machine) == VERSION:
+                find_head(db, self._path, self._machine)
+
     def _new_token(self) -> str:
         return self._token(EPOCH_BYTES).hex()
 
@@ -198,52 +204,13 @@ class Writer:
         self._log_pages = 0
 
     def _load(self, db: sqlite3.Connection) -> Loaded:
-        self._head = head = self._find_head(db)
+        self._head = head = find_head(db, self._path, self._machine)
         row = db.execute("SELECT n FROM boot WHERE boot_id = ?", (self._boot_id,)).fetchone()
         self._boot = None if row is None else row[0]
         state: dict[str, dict[str, bytes]] = {}
         for kind, id_, data in db.execute("SELECT kind, id, data FROM state ORDER BY kind, id"):
             state.setdefault(kind, {})[id_] = data
         return Loaded(head.epoch.token, head.next_seq, head.hash, head.acked, state, head.floor_utc)
-
-    def _find_head(self, db: sqlite3.Connection) -> Head:
-        """Where the chain stands, from its last two records; the rest is `verify`'s."""
-        known = epochs(db)
-        cursor = db.execute("SELECT acked, trimmed, trimmed_hash FROM cursor").fetchone()
-        if not known or cursor is None:
-            raise corrupt(self._path, "the journal has lost its epoch or its cursor")
-        acked, trimmed, trimmed_hash = cursor
-        epoch = known[-1]
-        try:
-            last = last_records(db, 2)
-        except Damaged as exc:
-            raise corrupt(self._path, f"record {exc.args[0]}: {exc.args[1]}") from exc
-        seq = last[0].seq if last else 0
-        if last:
-            self._check_last(last, trimmed)
-        if acked > seq or trimmed > seq or epoch.first_seq > seq + 1:
-            raise corrupt(self._path, f"records behind {seq} are missing")
-        head = last[0].hash if last else b""
-        if epoch.first_seq == seq + 1:
-            # nothing in it yet; epochs that began at one seq follow from each other
-            for begun in (e for e in known if e.first_seq == seq + 1):
-                head = genesis(self._machine, begun.token, head)
-            if head != epoch.genesis:
-                raise corrupt(self._path, f"epoch {epoch.token} does not follow from record {seq}")
-        floor = last[0].floor_utc if last else None
-        return Head(epoch, seq + 1, head, floor, acked, trimmed, trimmed_hash)
-
-    def _check_last(self, last: Sequence[StoredRecord], trimmed: int) -> None:
-        newest = last[0]
-        if record_hash(newest) != newest.hash:
-            raise corrupt(self._path, f"record {newest.seq} does not match its hash")
-        if len(last) < 2 or last[1].seq <= trimmed:
-            return
-        before = last[1]
-        if before.seq != newest.seq - 1:
-            raise corrupt(self._path, f"record {newest.seq - 1} is missing")
-        if before.epoch == newest.epoch and newest.prev_hash != before.hash:
-            raise corrupt(self._path, f"record {newest.seq} does not follow from the one before it")
 
     def _write_records(self, db: sqlite3.Connection, sealed: Sequence[StoredRecord], epoch: int) -> int:
         boot = self._boot

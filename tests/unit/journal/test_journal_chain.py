@@ -8,7 +8,16 @@ from dataclasses import replace
 import pytest
 
 from vendingd.journal.api import NewRecord, StoredRecord
-from vendingd.journal.chain import ChainCheck, Epoch, Head, begin_epoch, first_epoch, genesis, record_hash, seal
+from vendingd.journal.chain import (
+    ChainCheck,
+    Epoch,
+    Head,
+    begin_epoch,
+    first_epoch,
+    genesis,
+    record_hash,
+    seal,
+)
 
 Record = Callable[..., NewRecord]
 SAMPLE = StoredRecord(
@@ -36,7 +45,7 @@ def walk(epochs: list[Epoch], records: list[StoredRecord], acked: int = 0, machi
 
 
 def test_the_encoding_never_changes() -> None:
-    """Computed by hand from the description in docs/journal.md; a change would break every chain in the field."""
+    """Computed apart from this code, from docs/journal.md: a change would break every chain in the field."""
     assert record_hash(SAMPLE).hex() == GOLDEN_RECORD
     assert genesis("tower-01", "00ff", b"").hex() == GOLDEN_EPOCH
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import math
 from collections.abc import Callable
 
@@ -69,7 +70,13 @@ async def test_a_record_comes_back_as_it_was_given(make: Make) -> None:
     assert (got.kind, got.subject, got.data, got.utc, got.mono) == (
         given.kind, given.subject, given.data, 0.1, 0.0
     )  # fmt: skip
-    assert (got.utc_trusted, got.offline, got.boot_id, got.epoch, got.seq) == (False, True, "boot-7", epoch, 1)
+    assert (got.utc_trusted, got.offline, got.boot_id, got.epoch, got.seq) == (
+        False,
+        True,
+        "boot-7",
+        epoch,
+        1,
+    )
     assert got.name("tower-01") == f"tower-01/{epoch}/1"
     assert (await store.verify()).ok
 
@@ -168,9 +175,11 @@ async def test_records_are_read_in_order_from_behind_a_seq(make: Make, record: R
 async def test_calls_take_effect_in_the_order_of_the_calls(make: Make, record: Record) -> None:
     store = make()
     await store.open()
-    commits = [store.commit(Batch([record(n)] * (n % 3), [StateChange("a", "x", b"%d" % n)])) for n in range(40)]
+    commits = [
+        store.commit(Batch([record(n)] * (n % 3), [StateChange("a", "x", b"%d" % n)])) for n in range(40)
+    ]
     done = await asyncio.gather(*commits)
-    assert all(a.last_seq + 1 == b.first_seq for a, b in zip(done, done[1:], strict=False))
+    assert all(a.last_seq + 1 == b.first_seq for a, b in itertools.pairwise(done))
     assert (await store.open()).state == {"a": {"x": b"39"}}
     assert [int(r.subject.split("/")[1]) for r in await store.records(0, 100)] == [
         n for n in range(40) for _ in range(n % 3)
