@@ -1,0 +1,1 @@
+"""A simulated cloud, written from docs/cloud-api.yaml: reservations, passes, instructions, events."""
