@@ -1,0 +1,110 @@
+"""Choosing a bay and an asset, for a pick-up or for a return. Raises Refused with the customer's reason."""
+
+from __future__ import annotations
+
+from fsm.model import FAULTS, Bay, BayState, Occupancy, Rental, RentalState
+from fsm.policy import Alternatives, combined
+from fsm.table import Refused
+from fsm.world import Turn
+
+
+def alternatives(demands: tuple[str, ...]) -> Alternatives | None:
+    """("pass+pin", …) as combinations; None where nothing is demanded beyond the site's least."""
+    return tuple(frozenset(one.split("+")) for one in demands) or None
+
+
+def required(turn: Turn, rental: Rental, pass_demands: tuple[str, ...]) -> Alternatives:
+    """Everything that must hold for this rental: the site's least, the reservation's and the pass's demand."""
+    needed = turn.layout.policy.required(class_of(turn, rental), alternatives(rental.demands))
+    said = alternatives(pass_demands)
+    return needed if said is None else combined(said, needed)
+
+
+def class_of(turn: Turn, rental: Rental) -> str | None:
+    asset = rental.asset or rental.named
+    known = turn.asset(asset) if asset is not None else None
+    return known.asset_class if known is not None else rental.asset_class
+
+
+def unusable(bay: Bay, turn: Turn, rental: str) -> str | None:
+    """Why this bay cannot be opened for a pick-up now; None where it can."""
+    sensed, spec = turn.sensed(bay.id), turn.layout.bays[bay.id]
+    if bay.grant is not None and not (bay.grant.lapsed and bay.grant.rental == rental):
+        return "bay_in_use"
+    if bay.state is not BayState.SECURED:
+        return "bay_in_use"
+    if not bay.in_service:
+        return "out_of_service"
+    if bay.quarantined is not None or bay.alarms & FAULTS:
+        return "bay_faulted"
+    if not sensed.recovered or bay.occupancy is Occupancy.UNKNOWN:
+        return "settling"
+    if sensed.door is not False or (spec.presence and sensed.presence is None):
+        return "sensor_silent"
+    if spec.presence and not sensed.presence:
+        return "asset_not_here"
+    return None
+
+
+def pick(turn: Turn, rental: Rental) -> tuple[str, str]:
+    """The bay and the asset to release. A named asset is held; one of a class is chosen from those no one holds."""
+    if rental.grant is not None and rental.bay is not None:  # a late opening is awaited there, and only there
+        bay = turn.bay(rental.bay)
+        why = unusable(bay, turn, rental.id)
+        if why is not None or bay.asset is None:
+            raise Refused(why or "asset_not_here", bay.id)
+        return bay.id, bay.asset
+    if rental.named is not None:
+        return _named(turn, rental, rental.named)
+    if rental.asset_class is None:
+        raise Refused("asset_not_here")
+    whys = []
+    for bay in turn.bays_with_class(rental.asset_class):
+        assert bay.asset is not None
+        why = unusable(bay, turn, rental.id)
+        if why is None and turn.held(bay.asset, rental.id):
+            why = "held"
+        if why is None:
+            return bay.id, bay.asset
+        whys.append(why)
+    soon = next((why for why in whys if why in ("settling", "bay_in_use")), None)
+    raise Refused(soon or "none_available", rental.asset_class)
+
+
+def _named(turn: Turn, rental: Rental, asset: str) -> tuple[str, str]:
+    inside = turn.bay_holding(asset)
+    if inside is None:
+        raise Refused("asset_not_here", asset)
+    busy = (RentalState.CLAIMED, RentalState.RELEASING)
+    if any(r.id != rental.id and r.state in busy for r in turn.rentals_of(asset)):
+        raise Refused("asset_in_use", asset)
+    why = unusable(inside, turn, rental.id)
+    if why is not None:
+        raise Refused(why, inside.id)
+    return inside.id, asset
+
+
+def another(turn: Turn, rental: Rental) -> bool:
+    """Whether a booking of a class could be served from a bay that works."""
+    if rental.named is not None or rental.grant is not None:
+        return False
+    try:
+        pick(turn, rental)
+    except Refused:
+        return False
+    return True
+
+
+def place(turn: Turn, asset_class: str | None, rental: Rental | None = None) -> str:
+    """An empty bay for a return: the one that a late opening is awaited at, or the first that fits."""
+    if turn.machine.estop:
+        raise Refused("estop")
+    if rental is not None and rental.grant is not None and rental.bay is not None:
+        return rental.bay
+    for bay in turn.free_bays():
+        spec, sensed = turn.layout.bays[bay.id], turn.sensed(bay.id)
+        fits = asset_class is None or asset_class in spec.fits or "*" in spec.fits
+        seen = sensed.recovered and sensed.door is False and not (spec.presence and sensed.presence is not False)
+        if fits and seen:
+            return bay.id
+    raise Refused("no_empty_bay", asset_class or "")

@@ -1,0 +1,640 @@
+"""What reaches the domain. A *request* may be refused; a *fact* happened and never is (at most it is ignored).
+
+The first part comes from outside through the mailbox. The second part, "across", is said by one aggregate to
+another inside one step. Secrets are kept out of reprs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+
+class Event:
+    """Base of everything the domain hears."""
+
+    __slots__ = ()
+
+
+class Request(Event):
+    """Somebody wants something."""
+
+    __slots__ = ()
+
+
+class Fact(Event):
+    """Something is so."""
+
+    __slots__ = ()
+
+
+# ================================================================ from people at a terminal
+class AtTerminal(Request):
+    """A person's request; its refusal is shown at the terminal."""
+
+    __slots__ = ()
+    terminal: str
+
+
+@dataclass(frozen=True, slots=True)
+class PassPresented(AtTerminal):
+    """A pass whose signature was verified (by a key that may be retired). The rest is judged here."""
+
+    terminal: str
+    rental: str
+    issuer: str
+    audience: str
+    exp: float
+    nbf: float
+    kid: str
+    key_retired: bool = False
+    asset: str | None = None
+    asset_class: str | None = None
+    demands: tuple[str, ...] = ()
+    due: float | None = None
+    holder: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CredentialUnreadable(AtTerminal):
+    """A code that is no pass, or whose signature is bad; `reason` is identity's word for it."""
+
+    terminal: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class PinEntered(AtTerminal):
+    terminal: str
+    digits: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ReturnAsked(AtTerminal):
+    """The return key, or the screen's: within 30 s a tag may start a return."""
+
+    terminal: str
+
+
+@dataclass(frozen=True, slots=True)
+class TagPresented(AtTerminal):
+    terminal: str
+    tag: str
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmed(AtTerminal):
+    """The customer accepts what is offered (another bay)."""
+
+    terminal: str
+
+
+@dataclass(frozen=True, slots=True)
+class Left(AtTerminal):
+    """The customer cancels, or presses clear."""
+
+    terminal: str
+
+
+@dataclass(frozen=True, slots=True)
+class CloseAsked(AtTerminal):
+    """The customer asks a powered gate to close."""
+
+    terminal: str
+    bay: str
+
+
+# ================================================================ from technicians
+@dataclass(frozen=True, slots=True)
+class TechnicianUnlock(Request):
+    bay: str
+    who: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class SetContents(Request):
+    """Stocking, or lifting a quarantine: what a technician says is in a bay."""
+
+    bay: str
+    asset: str | None
+    who: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class SetAvailability(Request):
+    """In or out of service; `bay` None is the machine, which then refuses pick-ups but never returns."""
+
+    bay: str | None
+    in_service: bool
+    who: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ClearAlarm(Request):
+    bay: str | None  # None: the machine's (e-stop)
+    alarm: str
+    who: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ResolveIncident(Request):
+    incident: str
+    outcome: str  # ready | on_trip | returned | cancelled | purchased | closed
+    who: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ResetAttempts(Request):
+    rental: str
+    who: str
+    reason: str
+
+
+# ================================================================ from the cloud
+@dataclass(frozen=True, slots=True)
+class Instruction(Request):
+    """Base: one instruction of the feed; it gets exactly one outcome record."""
+
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class PutReservation(Instruction):
+    version: int
+    rental: str
+    window_from: float
+    window_to: float
+    due: float | None = None
+    holder: str | None = None
+    asset: str | None = None
+    asset_class: str | None = None
+    demands: tuple[str, ...] = ()
+    pin: str | None = field(default=None, repr=False)  # sealed verifier
+
+
+@dataclass(frozen=True, slots=True)
+class CancelReservation(Instruction):
+    rental: str
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class ExtendRental(Instruction):
+    rental: str
+    version: int
+    due: float
+
+
+@dataclass(frozen=True, slots=True)
+class BuyRental(Instruction):
+    rental: str
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReturnedElsewhere(Instruction):
+    rental: str
+    version: int
+    machine: str
+
+
+@dataclass(frozen=True, slots=True)
+class CloudResetAttempts(Instruction):
+    rental: str
+
+
+@dataclass(frozen=True, slots=True)
+class CloudUnlock(Instruction):
+    bay: str
+    reason: str
+    age_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class CloudAvailability(Instruction):
+    bay: str | None
+    in_service: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class PutAssets(Instruction):
+    assets: tuple[tuple[str, str, tuple[str, ...], str | None], ...]  # id, class, tags, rental
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveAssets(Instruction):
+    assets: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PutKeys(Instruction):
+    keys: tuple[tuple[str, str], ...]  # kid, JWK as JSON
+
+
+@dataclass(frozen=True, slots=True)
+class RevokePasses(Instruction):
+    rentals: tuple[str, ...]
+    until: float
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable(Instruction):
+    """An instruction nobody could parse, or one this machine cannot do: its outcome is `outcome`."""
+
+    reason: str
+    outcome: str = "malformed"
+
+
+@dataclass(frozen=True, slots=True)
+class Deliver(Fact):
+    """One answer of the feed: all its instructions and the cursor behind them are one transaction."""
+
+    cursor: str
+    instructions: Sequence[Instruction]
+    snapshot: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledged(Fact):
+    """The cloud has taken everything of these rentals: final ones may leave the world."""
+
+    rentals: Sequence[str]
+
+
+# ================================================================ from devices, timers, effects
+@dataclass(frozen=True, slots=True)
+class LevelChanged(Fact):
+    """A debounced level of a bay. `sense` is door, bolt or presence; None: the sensor does not answer."""
+
+    bay: str
+    sense: str
+    value: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class TagChanged(Fact):
+    """The tag in a bay's field; `known` False: the reader does not answer."""
+
+    bay: str
+    tag: str | None
+    known: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class EstopChanged(Fact):
+    pressed: bool | None  # None: its sensor does not answer, taken as pressed
+
+
+@dataclass(frozen=True, slots=True)
+class TamperChanged(Fact):
+    bay: str
+    open: bool
+
+
+@dataclass(frozen=True, slots=True)
+class UnlockOutcome(Fact):
+    """The executor's one word on an unlock effect: sent, not_sent or unknown."""
+
+    bay: str
+    grant: str
+    sent: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CloseOutcome(Fact):
+    bay: str
+    sent: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PinChecked(Fact):
+    """ok None: it could not be checked."""
+
+    terminal: str
+    visit: int
+    rental: str
+    ok: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class DeadlineReached(Fact):
+    kind: str  # rental | bay | visit
+    id: str
+    name: str
+    n: int
+
+
+@dataclass(frozen=True, slots=True)
+class Restarted(Fact):
+    """The daemon has loaded its state: what was under way at a terminal is over, nothing moves."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recover(Fact):
+    """The sensors of a bay have answered, or their time is over: decide by the table of recovery."""
+
+    bay: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tick(Fact):
+    """Nothing happened; proves that the mailbox turns."""
+
+
+# ================================================================ across: visit → rental
+@dataclass(frozen=True, slots=True)
+class Claim(Request):
+    """The holder is identified; `have` are the factors verified."""
+
+    terminal: str
+    bay: str
+    asset: str | None
+    pass_exp: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Unclaim(Fact):
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Release(Request):
+    """Every factor is there: authorise the opening."""
+
+
+@dataclass(frozen=True, slots=True)
+class StartReturn(Request):
+    bay: str
+    terminal: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reopen(Request):
+    terminal: str
+
+
+@dataclass(frozen=True, slots=True)
+class TryPin(Request):
+    """Counted before it is checked, so that pulling the plug wins no extra tries."""
+
+    terminal: str
+
+
+@dataclass(frozen=True, slots=True)
+class PinResult(Fact):
+    ok: bool | None
+
+
+# ---------------------------------------------------------------- cloud or technician → rental
+@dataclass(frozen=True, slots=True)
+class Update(Request):
+    put: PutReservation
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel(Request):
+    instruction: str
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Extend(Request):
+    due: float
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Buy(Request):
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class CloseElsewhere(Request):
+    machine: str
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Unlockout(Request):
+    who: str
+
+
+@dataclass(frozen=True, slots=True)
+class Resolve(Request):
+    outcome: str
+    who: str
+    reason: str
+
+
+# ---------------------------------------------------------------- rental's own deadlines
+@dataclass(frozen=True, slots=True)
+class WindowOpened(Fact):
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class WindowClosed(Fact):
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class DueReached(Fact):
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class ReopenLapsed(Fact):
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class EraseDue(Fact):
+    pass
+
+
+# ---------------------------------------------------------------- bay → rental: each carries its grant
+@dataclass(frozen=True, slots=True)
+class OfGrant(Fact):
+    grant: str
+
+
+@dataclass(frozen=True, slots=True)
+class Granted(OfGrant):
+    """The bay has authorised its opening; not yet sent, and nothing sensed."""
+
+
+@dataclass(frozen=True, slots=True)
+class NotOpened(OfGrant):
+    """Nothing opened in time, or nothing was sent."""
+
+    why: str = ""
+    lapsed: bool = False  # the grant lives on for a late opening
+
+
+@dataclass(frozen=True, slots=True)
+class GrantEnded(OfGrant):
+    """A lapsed grant is over: what waited for it may go on."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedLate(OfGrant):
+    """The door opened after all, under the lapsed grant."""
+
+
+@dataclass(frozen=True, slots=True)
+class NotTaken(OfGrant):
+    outage: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Taken(OfGrant):
+    outage: bool = False
+    unsensed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LeftEmpty(OfGrant):
+    outage: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CameBack(OfGrant):
+    asset: str | None = None
+    outage: bool = False
+    unsensed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Unsure(OfGrant):
+    incident: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FoundBack(Fact):
+    """Its asset was found in a bay, whoever brought it."""
+
+    bay: str
+    asset: str
+    outage: bool = False
+
+
+# ---------------------------------------------------------------- rental → bay
+@dataclass(frozen=True, slots=True)
+class Authorise(Request):
+    """Open this bay once, for this purpose."""
+
+    purpose: str
+    who: str
+    rental: str | None = None
+    asset: str | None = None
+    terminal: str | None = None
+    reason: str = ""
+
+
+# ---------------------------------------------------------------- bay's own
+@dataclass(frozen=True, slots=True)
+class DoorOpened(Fact):
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class DoorClosed(Fact):
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class BoltMoved(Fact):
+    locked: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class PresenceChanged(Fact):
+    value: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class TagSeen(Fact):
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class OpenTimedOut(Fact):
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class WarnOpen(Fact):
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class HeldOpen(Fact):
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Settled(Fact):
+    """The door has been closed long enough for presence to be true. `final`: no more waiting for a tag."""
+
+    final: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LapseOver(Fact):
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Sent(Fact):
+    grant: str
+    sent: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class CloseGate(Request):
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class AfterRestart(Fact):
+    """What the sensors say at start; the custody table of recovery decides."""
+
+
+# ---------------------------------------------------------------- rental → visit: may miss
+@dataclass(frozen=True, slots=True)
+class Served(Fact):
+    rental: str
+    what: str  # taken | returned | reopened
+    bay: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Unserved(Fact):
+    rental: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Proceed(AtTerminal):
+    """A factor was verified: release if that is all, else ask for the next."""
+
+    terminal: str
+
+
+@dataclass(frozen=True, slots=True)
+class VisitTimedOut(Fact):
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class FarewellOver(Fact):
+    pass

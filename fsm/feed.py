@@ -1,0 +1,206 @@
+"""Instructions of the cloud: one delivery is one transaction, each instruction in it gets exactly one outcome."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from fsm import choose
+from fsm import events as e
+from fsm.model import FINAL, Asset, Done, PassKey, Purpose, Rental, RentalState, Spent, armed
+from fsm.outcome import settle_instruction
+from fsm.policy import possible
+from fsm.rental import booked
+from fsm.table import Refused
+from fsm.world import Turn
+
+KEEP_SPENT_S = 30 * 86400.0  # beyond the pass's own end: clocks of machines without a network drift
+
+
+def deliver(turn: Turn, event: e.Deliver, run: Callable[[], None]) -> None:
+    """Each instruction for itself; one that is refused leaves nothing but its outcome."""
+    seen: set[str] = set()
+    for one in event.instructions:
+        if isinstance(one, e.PutReservation):
+            seen.add(one.rental)
+        done = turn.get("done", one.id)
+        if isinstance(done, Done):
+            turn.record("instruction.replayed", one.id, outcome=done.outcome, reason=done.reason or None)
+            continue
+        mark = turn.mark()
+        try:
+            waits = _HANDLERS[type(one)](turn, one)
+            run()
+        except Refused as why:
+            turn.back_to(mark)
+            settle_instruction(turn, one.id, _word(why.reason), why.reason)
+            continue
+        if not waits and not _waiting(turn, one):
+            settle_instruction(turn, one.id, "accepted")
+    if event.snapshot:
+        _cancel_absent(turn, seen, run)
+    turn.put(replace(turn.machine, cursor=event.cursor))
+    turn.urgent = True
+
+
+def _word(reason: str) -> str:
+    return reason if reason in ("stale", "malformed", "unsupported") else "refused"
+
+
+def _waiting(turn: Turn, one: e.Instruction) -> bool:
+    """A cancellation whose one outcome waits for the bay's word."""
+    if not isinstance(one, e.CancelReservation):
+        return False
+    rental = turn.rental(one.rental)
+    return rental is not None and rental.cancel == one.id
+
+
+def _cancel_absent(turn: Turn, seen: set[str], run: Callable[[], None]) -> None:
+    """A snapshot is the whole truth about what waits; it never takes back what is claimed or released."""
+    for rental in list(turn.world.of["rental"].values()):
+        waits = rental.state in (RentalState.BOOKED, RentalState.READY) and rental.grant is None
+        if waits and rental.source == "cloud" and rental.id not in seen and rental.cancel is None:
+            turn.post("rental", rental.id, e.Cancel("snapshot", rental.version + 1))
+    run()
+
+
+# ---------------------------------------------------------------- reservations
+def _put(turn: Turn, one: e.PutReservation) -> bool:
+    if turn.spent(one.rental) is not None:
+        raise Refused("already_over", one.rental)
+    probe = booked(one, turn)
+    _servable(turn, probe)
+    if turn.rental(one.rental) is not None:
+        turn.post("rental", one.rental, e.Update(one))
+        return False
+    turn.put(probe)
+    turn.record("rental.booked", one.rental, version=one.version, source="cloud")
+    return False
+
+
+def _servable(turn: Turn, rental: Rental) -> None:
+    """What this site cannot do fails closed now, not in front of the customer."""
+    offers = {factor for t in turn.layout.terminals.values() for factor in t.offers}
+    if rental.pin is None:
+        offers.discard("pin")
+    if not possible(choose.required(turn, rental, ()), offers):
+        raise Refused("factor_unavailable", rental.id)
+
+
+def _cancel(turn: Turn, one: e.CancelReservation) -> bool:
+    turn.post("rental", one.rental, e.Cancel(one.id, one.version))
+    return False
+
+
+def _extend(turn: Turn, one: e.ExtendRental) -> bool:
+    turn.post("rental", one.rental, e.Extend(one.due, one.version))
+    return False
+
+
+def _buy(turn: Turn, one: e.BuyRental) -> bool:
+    turn.post("rental", one.rental, e.Buy(one.version))
+    return False
+
+
+def _elsewhere(turn: Turn, one: e.ReturnedElsewhere) -> bool:
+    turn.post("rental", one.rental, e.CloseElsewhere(one.machine, one.version))
+    return False
+
+
+def _attempts(turn: Turn, one: e.CloudResetAttempts) -> bool:
+    turn.post("rental", one.rental, e.Unlockout("cloud"))
+    return False
+
+
+# ---------------------------------------------------------------- commands
+def _unlock(turn: Turn, one: e.CloudUnlock) -> bool:
+    """An hour-old unlock must not fire when the network comes back."""
+    if one.age_s is None or one.age_s > turn.layout.timing.command_age_s or one.age_s < 0:
+        raise Refused("stale", one.bay)
+    turn.bay(one.bay)
+    turn.post("bay", one.bay, e.Authorise(Purpose.TECHNICIAN, "cloud", reason=one.reason))
+    return False
+
+
+def _availability(turn: Turn, one: e.CloudAvailability) -> bool:
+    word = "in_service" if one.in_service else "out_of_service"
+    if one.bay is None:
+        turn.put(replace(turn.machine, in_service=one.in_service))
+        turn.record(f"machine.{word}", turn.layout.machine, who="cloud", reason=one.reason)
+        return False
+    turn.put(replace(turn.bay(one.bay), in_service=one.in_service))
+    turn.record(f"bay.{word}", one.bay, who="cloud", reason=one.reason)
+    return False
+
+
+# ---------------------------------------------------------------- directory, keys
+def _assets(turn: Turn, one: e.PutAssets) -> bool:
+    for ident, asset_class, tags, rental in one.assets:
+        for tag in tags:
+            other = turn.asset_by_tag(tag)
+            if other is not None and other.id != ident:
+                raise Refused("tag_in_use", f"tag of {ident} is already {other.id}'s")
+        turn.put(Asset(id=ident, asset_class=asset_class, tags=tags, rental=rental))
+    return False
+
+
+def _forget_assets(turn: Turn, one: e.RemoveAssets) -> bool:
+    for ident in one.assets:
+        if turn.bay_holding(ident) is not None or any(True for _ in turn.rentals_of(ident)):
+            raise Refused("asset_in_use", ident)
+        if turn.asset(ident) is not None:
+            turn.drop("asset", ident)
+    return False
+
+
+def _keys(turn: Turn, one: e.PutKeys) -> bool:
+    for kid, jwk in one.keys:
+        turn.put(PassKey(id=kid, jwk=jwk))
+    return False
+
+
+def _revoke(turn: Turn, one: e.RevokePasses) -> bool:
+    for rental in one.rentals:
+        turn.put(Spent(id=rental, until_utc=one.until, why="revoked"))
+        turn.record("pass.revoked", rental)
+    return False
+
+
+def _unreadable(turn: Turn, one: e.Unreadable) -> bool:
+    settle_instruction(turn, one.id, one.outcome, one.reason)
+    return True
+
+
+_HANDLERS: dict[type[e.Instruction], Callable[[Turn, Any], bool]] = {
+    e.PutReservation: _put,
+    e.CancelReservation: _cancel,
+    e.ExtendRental: _extend,
+    e.BuyRental: _buy,
+    e.ReturnedElsewhere: _elsewhere,
+    e.CloudResetAttempts: _attempts,
+    e.CloudUnlock: _unlock,
+    e.CloudAvailability: _availability,
+    e.PutAssets: _assets,
+    e.RemoveAssets: _forget_assets,
+    e.PutKeys: _keys,
+    e.RevokePasses: _revoke,
+    e.Unreadable: _unreadable,
+}
+
+
+# ---------------------------------------------------------------- what is over leaves the world
+def retire(turn: Turn, key: str) -> None:
+    """A final rental whose history the cloud has; its pass stays spent until well after it has run out."""
+    rental = turn.rental(key)
+    if rental is None or rental.state not in FINAL or rental.grant is not None or armed(rental, "reopen"):
+        return
+    if turn.spent(key) is None:
+        until = max(rental.pass_exp_utc or 0.0, rental.window_to_utc) + KEEP_SPENT_S
+        why = "purchased" if rental.state is RentalState.PURCHASED else "spent"
+        turn.put(Spent(id=key, until_utc=until, why=why, asset=rental.asset))
+    turn.drop("rental", key)
+    if turn.now.trusted:
+        for old in list(turn.world.of["spent"].values()):
+            if old.until_utc < turn.now.utc:
+                turn.drop("spent", old.id)

@@ -1,0 +1,19 @@
+"""Outcomes of cloud instructions: each instruction gets exactly one, stored for replays."""
+
+from __future__ import annotations
+
+from fsm.model import Done
+from fsm.world import Turn
+
+KEPT = 2000  # a replay of an older instruction than these is judged anew, by its version
+
+
+def settle_instruction(turn: Turn, instruction: str, outcome: str, reason: str = "") -> None:
+    """Store and journal the one outcome: accepted, refused, malformed, stale or unsupported."""
+    turn.put(Done(id=instruction, outcome=outcome, reason=reason))
+    turn.record("instruction.outcome", instruction, outcome=outcome, reason=reason or None)
+    done = turn.world.of["done"]
+    if len(done) >= KEPT:
+        oldest = next(iter(done))
+        if ("done", oldest) not in turn.changes:
+            turn.drop("done", oldest)

@@ -1,0 +1,318 @@
+"""One event, one turn: `step(world, event, now)` decides and changes nothing outside of what it returns.
+
+Everything an event sets off is decided run-to-completion over a FIFO. A refusal anywhere refuses the whole step; at
+a terminal it is then shown. A fact is never refused: there a refusal is a defect of ours and raises.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from fsm import bay as bays
+from fsm import events as e
+from fsm import feed, rental, visit
+from fsm.effects import Effect
+from fsm.model import Alarm, Bay, BayState, Now, Purpose, Rental, RentalState, Sensed, Visit
+from fsm.table import Defect, Refused, Table
+from fsm.technician import resolve_incident, set_availability, set_contents
+from fsm.world import Changes, Record, Turn, World
+
+TABLES: dict[str, Table[Any, Any]] = {"rental": rental.TABLE, "bay": bays.TABLE, "visit": visit.TABLE}
+LIMIT = 400  # events of one cascade; past it something talks in a circle
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What one event makes of the world.
+
+    `refused` is the reason a request was refused (the step may still carry what is to be shown and journalled);
+    `ignored` says that nothing changed. `urgent`: durable before anything is said or done about it.
+    """
+
+    changes: Changes
+    records: Sequence[Record] = ()
+    effects: Sequence[Effect] = ()
+    refused: str | None = None
+    detail: str = ""
+    urgent: bool = False
+    durable: bool = False  # there is something to journal
+
+    @property
+    def ignored(self) -> bool:
+        return self.refused is None and not self.changes and not self.records and not self.effects
+
+
+def step(world: World, event: e.Event, now: Now) -> Step:
+    """Decide one event from outside. Raises Defect where the domain contradicts itself."""
+    turn = Turn(world, now)
+    try:
+        _enter(turn, event)
+        _run(turn)
+    except Refused as why:
+        if isinstance(event, e.Fact):
+            raise Defect(f"{type(event).__name__} was refused: {why.reason} {why.detail}") from why
+        return _refused(Turn(world, now), event, why)
+    if turn.proceed is not None:
+        _proceed(turn, turn.proceed)
+    return _result(turn)
+
+
+def _result(turn: Turn, refused: Refused | None = None) -> Step:
+    return Step(
+        turn.changes,
+        turn.records,
+        turn.effects,
+        refused.reason if refused is not None else None,
+        refused.detail if refused is not None else "",
+        turn.urgent,
+        turn.changed or bool(turn.records),
+    )
+
+
+def _refused(turn: Turn, event: e.Event, why: Refused) -> Step:
+    """A person at a terminal is told; what was presented is journalled by its reason alone."""
+    if isinstance(event, e.AtTerminal):
+        _show_refusal(turn, event.terminal, why)
+        subject = event.rental if isinstance(event, e.PassPresented) else event.terminal
+        if isinstance(event, e.PassPresented | e.CredentialUnreadable | e.PinEntered | e.TagPresented):
+            turn.record("credential.refused", subject, terminal=event.terminal, reason=why.reason)
+    return _result(turn, why)
+
+
+def _show_refusal(turn: Turn, terminal: str, why: Refused) -> None:
+    known = turn.get("visit", terminal)
+    if isinstance(known, Visit):
+        turn.put(visit.refuse(known, why.reason, turn))
+
+
+def _proceed(turn: Turn, terminal: str) -> None:
+    """What a fact made possible may still be refused; then the fact stands, and the person is told."""
+    mark = turn.mark()
+    try:
+        _decide(turn, "visit", terminal, e.Proceed(terminal))
+        _run(turn)
+    except Refused as why:
+        turn.back_to(mark)
+        here = turn.visit(terminal)
+        if here.rental is not None:
+            turn.post("rental", here.rental, e.Unclaim(why.reason))
+        _run(turn)
+        _show_refusal(turn, terminal, why)
+
+
+def _run(turn: Turn) -> None:
+    for _ in range(LIMIT):
+        if not turn.queue:
+            return
+        _decide(turn, *turn.queue.popleft())
+    raise Defect("a cascade without an end")
+
+
+def _decide(turn: Turn, kind: str, key: str, event: e.Event) -> None:
+    old = turn.get(kind, key)
+    if old is None:
+        if isinstance(event, e.Fact):
+            return  # about something that has left the world
+        raise Refused(f"unknown_{kind}", key)
+    new = TABLES[kind].decide(old, event, turn)
+    if new is not old:
+        turn.put(new)
+
+
+# ---------------------------------------------------------------- from outside to the aggregates
+def _enter(turn: Turn, event: e.Event) -> None:
+    enter = _ENTRANCES.get(type(event))
+    if enter is not None:
+        enter(turn, event)
+    elif isinstance(event, e.AtTerminal):
+        _decide(turn, "visit", event.terminal, event)
+    else:
+        raise Defect(f"nobody hears {type(event).__name__}")
+
+
+def _level(turn: Turn, event: e.LevelChanged) -> None:
+    sensed = turn.sensed(event.bay)
+    old = getattr(sensed, event.sense)
+    if old is event.value:
+        return
+    turn.put(_with_level(sensed, event.sense, event.value), event.bay)
+    if not sensed.recovered:
+        return
+    if event.sense == "door":
+        if event.value is not None:
+            turn.post("bay", event.bay, e.DoorOpened() if event.value else e.DoorClosed())
+    elif event.sense == "bolt":
+        turn.post("bay", event.bay, e.BoltMoved(event.value))
+    else:
+        turn.post("bay", event.bay, e.PresenceChanged(event.value))
+
+
+def _with_level(sensed: Sensed, sense: str, value: bool | None) -> Sensed:
+    if sense == "door":
+        return replace(sensed, door=value)
+    if sense == "bolt":
+        return replace(sensed, bolt=value)
+    return replace(sensed, presence=value)
+
+
+def _tag(turn: Turn, event: e.TagChanged) -> None:
+    sensed = turn.sensed(event.bay)
+    if (sensed.tag, sensed.tag_known) == (event.tag, event.known):
+        return
+    turn.put(replace(sensed, tag=event.tag, tag_known=event.known), event.bay)
+    if sensed.recovered and event.tag is not None:
+        turn.post("bay", event.bay, e.TagSeen())
+
+
+def _recover(turn: Turn, event: e.Recover) -> None:
+    sensed = turn.sensed(event.bay)
+    if sensed.recovered:
+        return
+    turn.put(replace(sensed, recovered=True), event.bay)
+    turn.post("bay", event.bay, e.AfterRestart())
+
+
+def _restarted(turn: Turn, event: e.Restarted) -> None:
+    """What was under way at a terminal is over; deadlines of another boot are decided here, not awaited."""
+    for key in turn.layout.terminals:
+        old = turn.visit(key)
+        turn.put(Visit(id=key, n=old.n + 1, timer_n=old.timer_n))
+    for key in turn.layout.bays:
+        turn.put(Sensed(), key)
+    for known in list(turn.world.of["rental"].values()):
+        if known.state is RentalState.CLAIMED:
+            turn.post("rental", known.id, e.Unclaim("restart"))
+        if any(d.name == "reopen" and d.boot != turn.now.boot for d in known.deadlines):
+            turn.put(replace(known, deadlines=tuple(d for d in known.deadlines if d.name != "reopen")))
+            turn.post("rental", known.id, e.ReopenLapsed())
+    turn.record("machine.started", turn.layout.machine, boot=turn.now.boot)
+
+
+def _estop(turn: Turn, event: e.EstopChanged) -> None:
+    """Power is cut without us; we observe it and latch it, until a technician clears it."""
+    if event.pressed is False or turn.machine.estop:
+        return
+    turn.put(replace(turn.machine, estop=True))
+    turn.record("machine.alarm_raised", turn.layout.machine, alarm=str(Alarm.ESTOP))
+    turn.urgent = True
+
+
+def _tamper(turn: Turn, event: e.TamperChanged) -> None:
+    if event.open:
+        turn.put(bays.raise_alarm(turn.bay(event.bay), Alarm.TAMPER, turn))
+
+
+def _outcome(turn: Turn, event: e.UnlockOutcome) -> None:
+    _decide(turn, "bay", event.bay, e.Sent(event.grant, event.sent, event.detail))
+
+
+def _close_outcome(turn: Turn, event: e.CloseOutcome) -> None:
+    """A gate that was not asked stays open, as far as we know."""
+    bay = turn.bay(event.bay)
+    turn.record("bay.close_sent", event.bay, sent=event.sent, detail=event.detail or None)
+    if event.sent == "not_sent" and bay.state is BayState.CLOSING:
+        turn.put(replace(bay, state=BayState.OPEN))
+
+
+def _pin_checked(turn: Turn, event: e.PinChecked) -> None:
+    _decide(turn, "visit", event.terminal, event)
+
+
+_FIRED: dict[tuple[str, str], Callable[[], e.Fact]] = {
+    ("rental", "window_open"): e.WindowOpened,
+    ("rental", "window_close"): e.WindowClosed,
+    ("rental", "claim"): lambda: e.Unclaim("timed_out"),
+    ("rental", "due"): e.DueReached,
+    ("rental", "reopen"): e.ReopenLapsed,
+    ("rental", "erase"): e.EraseDue,
+    ("bay", "open"): e.OpenTimedOut,
+    ("bay", "warn"): e.WarnOpen,
+    ("bay", "held"): e.HeldOpen,
+    ("bay", "settle"): e.Settled,
+    ("bay", "identify"): lambda: e.Settled(final=True),
+    ("bay", "lapse"): e.LapseOver,
+    ("visit", "visit"): e.VisitTimedOut,
+    ("visit", "farewell"): e.FarewellOver,
+}
+
+
+def _deadline(turn: Turn, event: e.DeadlineReached) -> None:
+    """An ordinary event with its id; a stale one is ignored."""
+    agg = turn.get(event.kind, event.id)
+    if not isinstance(agg, Rental | Bay | Visit):
+        return
+    due = next((d for d in agg.deadlines if d.name == event.name and d.n == event.n), None)
+    if due is None or (due.clock == "utc" and not turn.now.trusted):
+        return
+    turn.put(replace(agg, deadlines=tuple(d for d in agg.deadlines if d is not due)))
+    _decide(turn, event.kind, event.id, _FIRED[event.kind, event.name]())
+
+
+def _unlock(turn: Turn, event: e.TechnicianUnlock) -> None:
+    _decide(turn, "bay", event.bay, e.Authorise(Purpose.TECHNICIAN, event.who, reason=event.reason, asset=None))
+
+
+def _clear_alarm(turn: Turn, event: e.ClearAlarm) -> None:
+    if event.bay is None:
+        if event.alarm != Alarm.ESTOP or not turn.machine.estop:
+            raise Refused("no_such_alarm", event.alarm)
+        turn.put(replace(turn.machine, estop=False))
+        turn.record(
+            "machine.alarm_cleared",
+            turn.layout.machine,
+            alarm=event.alarm,
+            who=event.who,
+            reason=event.reason,
+        )
+        turn.urgent = True
+        return
+    bay = turn.bay(event.bay)
+    alarm = next((a for a in bay.alarms if a == event.alarm), None)
+    if alarm is None:
+        raise Refused("no_such_alarm", f"{event.bay} has no alarm {event.alarm!r}")
+    turn.record("bay.alarm_cleared", bay.id, alarm=str(alarm), who=event.who, reason=event.reason)
+    turn.put(replace(bay, alarms=bay.alarms - {alarm}))
+    turn.urgent = True
+
+
+def _reset_attempts(turn: Turn, event: e.ResetAttempts) -> None:
+    _decide(turn, "rental", event.rental, e.Unlockout(event.who))
+    turn.urgent = True
+
+
+def _deliver(turn: Turn, event: e.Deliver) -> None:
+    feed.deliver(turn, event, lambda: _run(turn))
+
+
+def _acknowledged(turn: Turn, event: e.Acknowledged) -> None:
+    for key in event.rentals:
+        feed.retire(turn, key)
+
+
+def _nothing(turn: Turn, event: e.Tick) -> None:
+    """The mailbox turns."""
+
+
+_ENTRANCES: dict[type[e.Event], Callable[[Turn, Any], None]] = {
+    e.LevelChanged: _level,
+    e.TagChanged: _tag,
+    e.Recover: _recover,
+    e.Restarted: _restarted,
+    e.EstopChanged: _estop,
+    e.TamperChanged: _tamper,
+    e.UnlockOutcome: _outcome,
+    e.CloseOutcome: _close_outcome,
+    e.PinChecked: _pin_checked,
+    e.DeadlineReached: _deadline,
+    e.TechnicianUnlock: _unlock,
+    e.ClearAlarm: _clear_alarm,
+    e.SetContents: set_contents,
+    e.SetAvailability: set_availability,
+    e.ResolveIncident: resolve_incident,
+    e.ResetAttempts: _reset_attempts,
+    e.Deliver: _deliver,
+    e.Acknowledged: _acknowledged,
+    e.Tick: _nothing,
+}

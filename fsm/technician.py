@@ -1,0 +1,98 @@
+"""What a technician says, with a name and a reason: contents, availability, the way out of an incident."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from fsm import events as e
+from fsm.model import Alarm, BayState, Incident, Occupancy
+from fsm.table import Refused
+from fsm.world import Turn
+
+OUTCOMES = ("ready", "on_trip", "returned", "cancelled", "purchased", "closed")
+
+
+def set_contents(turn: Turn, event: e.SetContents) -> None:
+    """Stocking, or lifting a quarantine: the bay must be closed, and sensors must not say the opposite."""
+    bay, sensed = turn.bay(event.bay), turn.sensed(event.bay)
+    spec = turn.layout.bays[event.bay]
+    if bay.state is not BayState.SECURED or (bay.grant is not None and not bay.grant.lapsed):
+        raise Refused("bay_in_use", f"{event.bay} is {bay.state}; close its door first")
+    asset = event.asset
+    if asset is not None:
+        known = turn.asset(asset)
+        if known is None:
+            raise Refused("unknown_asset", f"{asset} is not in the operator's directory")
+        if not {known.asset_class, "*"} & spec.fits:
+            raise Refused("does_not_fit", f"{event.bay} does not take class {known.asset_class}")
+        other = turn.bay_holding(asset)
+        if other is not None and other.id != bay.id:
+            raise Refused("already_here", f"{asset} is believed in {other.id}; set that bay empty first")
+        if turn.rental_out_with(asset) is not None:
+            raise Refused("asset_on_trip", f"{asset} is out with a rental; it comes back by a return")
+    if spec.presence and sensed.presence is not None and sensed.presence != (asset is not None):
+        seen = "occupied" if sensed.presence else "empty"
+        raise Refused("sensor_contradicts", f"the presence sensor of {event.bay} says {seen}")
+    occupancy = Occupancy.OCCUPIED if asset is not None else Occupancy.EMPTY
+    if spec.presence and sensed.presence is None:
+        occupancy = Occupancy.UNKNOWN
+    turn.record(
+        "bay.contents_set",
+        bay.id,
+        asset=asset,
+        empty=True if asset is None else None,
+        who=event.who,
+        reason=event.reason,
+        was=bay.asset,
+    )
+    turn.put(
+        replace(
+            bay,
+            asset=asset,
+            occupancy=occupancy,
+            quarantined=None,
+            alarms=bay.alarms - {Alarm.SENSOR_CONTRADICTION},
+        )
+    )
+    turn.urgent = True
+
+
+def set_availability(turn: Turn, event: e.SetAvailability) -> None:
+    word = "in_service" if event.in_service else "out_of_service"
+    if event.bay is None:
+        turn.put(replace(turn.machine, in_service=event.in_service))
+        turn.record(f"machine.{word}", turn.layout.machine, who=event.who, reason=event.reason)
+    else:
+        turn.put(replace(turn.bay(event.bay), in_service=event.in_service))
+        turn.record(f"bay.{word}", event.bay, who=event.who, reason=event.reason)
+    turn.urgent = True
+
+
+def resolve_incident(turn: Turn, event: e.ResolveIncident) -> None:
+    """Only a technician leaves an incident: outcome, name, reason."""
+    incident = turn.get("incident", event.incident)
+    if not isinstance(incident, Incident):
+        raise Refused("unknown_incident", event.incident)
+    if event.outcome not in OUTCOMES:
+        raise Refused("unknown_outcome", f"{event.outcome!r}; one of {', '.join(OUTCOMES)}")
+    rental = turn.rental(incident.rental) if incident.rental is not None else None
+    bound = rental is not None and rental.incident == incident.id
+    if bound and event.outcome == "closed":
+        raise Refused("outcome_needed", f"say what became of rental {incident.rental}: {', '.join(OUTCOMES[:-1])}")
+    if not bound and event.outcome != "closed":
+        raise Refused("unknown_outcome", f"{incident.id} holds no rental; its outcome is 'closed'")
+    turn.record(
+        "incident.resolved",
+        incident.id,
+        kind=incident.kind,
+        outcome=event.outcome,
+        who=event.who,
+        reason=event.reason,
+        rental=incident.rental,
+        bay=incident.bay,
+        asset=incident.asset,
+    )
+    turn.drop("incident", incident.id)
+    if bound and rental is not None:
+        turn.post("rental", rental.id, e.Resolve(event.outcome, event.who, event.reason))
+    turn.urgent = True

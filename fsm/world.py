@@ -1,0 +1,344 @@
+"""The world and one turn over it.
+
+`World` holds the aggregates and the indexes that keep look-ups short; only `apply` changes it, and only its owner
+calls that. A `Turn` is the scratch pad of one step: an overlay of what is new, the records, the effects, the FIFO.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, cast
+
+from fsm.effects import Effect
+from fsm.events import Event
+from fsm.model import (
+    FAULTS,
+    FINAL,
+    PENDING,
+    Aggregate,
+    Asset,
+    Bay,
+    BayState,
+    Done,
+    Incident,
+    Layout,
+    Machine,
+    Now,
+    Occupancy,
+    PassKey,
+    Rental,
+    RentalState,
+    Sensed,
+    Spent,
+    T,
+    Visit,
+    arm,
+)
+from fsm.table import Refused
+
+VOLATILE = frozenset({"visit", "sensed"})  # never journalled
+
+KIND_OF: Mapping[type[Aggregate], str] = {
+    Rental: "rental",
+    Bay: "bay",
+    Visit: "visit",
+    Incident: "incident",
+    Asset: "asset",
+    Machine: "machine",
+    Spent: "spent",
+    Done: "done",
+    PassKey: "key",
+    Sensed: "sensed",
+}
+TYPE_OF: Mapping[str, type[Aggregate]] = {kind: cls for cls, kind in KIND_OF.items()}
+
+Key = tuple[str, str]
+Changes = Mapping[Key, Aggregate | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One line of the journal: what happened, in the words of the cloud's contract."""
+
+    kind: str
+    subject: str
+    data: Mapping[str, Any]
+
+
+class World:
+    """Everything the machine knows now. Reads are O(1) or over an index; never a scan of all rentals."""
+
+    def __init__(self, layout: Layout) -> None:
+        self.layout = layout
+        self.of: dict[str, dict[str, Any]] = {kind: {} for kind in TYPE_OF}
+        self.rentals_of_asset: dict[str, set[str]] = {}  # named or held by rentals that are not final
+        self.bay_of_asset: dict[str, str] = {}  # believed inside
+        self.asset_of_tag: dict[str, str] = {}
+        self.bays_with: dict[str, set[str]] = {}  # asset class -> bays with such an asset inside
+        self.free: set[str] = set()  # bays that may take a return, as far as their own row says
+        self.apply({("machine", "machine"): Machine()})
+        for bay in layout.bays:
+            self.apply({("bay", bay): Bay(id=bay), ("sensed", bay): Sensed()})
+        for terminal in layout.terminals:
+            self.apply({("visit", terminal): Visit(id=terminal)})
+
+    def apply(self, changes: Changes) -> None:
+        """Take over what a step made new, in order."""
+        for (kind, key), new in changes.items():
+            rows = self.of[kind]
+            old = rows.get(key)
+            if kind == "rental":
+                self._index_rental(cast("Rental | None", old), cast("Rental | None", new))
+            elif kind == "bay":
+                self._index_bay(cast("Bay | None", old), cast("Bay | None", new))
+            elif kind == "asset":
+                self._index_asset(cast("Asset | None", old), cast("Asset | None", new))
+            if new is None:
+                rows.pop(key, None)
+            else:
+                rows[key] = new
+
+    def _index_rental(self, old: Rental | None, new: Rental | None) -> None:
+        for rental, add in ((old, False), (new, True)):
+            if rental is None or rental.state in FINAL:
+                continue
+            for asset in {rental.named, rental.asset} - {None}:
+                held = self.rentals_of_asset.setdefault(cast(str, asset), set())
+                if add:
+                    held.add(rental.id)
+                else:
+                    held.discard(rental.id)
+                    if not held:
+                        del self.rentals_of_asset[cast(str, asset)]
+
+    def _index_bay(self, old: Bay | None, new: Bay | None) -> None:
+        if old is not None and old.asset is not None:
+            if self.bay_of_asset.get(old.asset) == old.id:
+                del self.bay_of_asset[old.asset]
+            known = self.of["asset"].get(old.asset)
+            if known is not None:
+                self.bays_with.get(known.asset_class, set()).discard(old.id)
+        if new is None:
+            return
+        if new.asset is not None:
+            self.bay_of_asset[new.asset] = new.id
+            known = self.of["asset"].get(new.asset)
+            if known is not None:
+                self.bays_with.setdefault(known.asset_class, set()).add(new.id)
+        if may_take(new):
+            self.free.add(new.id)
+        else:
+            self.free.discard(new.id)
+
+    def _index_asset(self, old: Asset | None, new: Asset | None) -> None:
+        for asset, add in ((old, False), (new, True)):
+            if asset is None:
+                continue
+            for tag in asset.tags:
+                if add:
+                    self.asset_of_tag[tag] = asset.id
+                elif self.asset_of_tag.get(tag) == asset.id:
+                    del self.asset_of_tag[tag]
+            bay = self.bay_of_asset.get(asset.id)
+            if bay is not None:
+                inside = self.bays_with.setdefault(asset.asset_class, set())
+                if add:
+                    inside.add(bay)
+                else:
+                    inside.discard(bay)
+
+    # typed look-ups, for readers outside a step
+    def rental(self, key: str) -> Rental | None:
+        return cast("Rental | None", self.of["rental"].get(key))
+
+    def bay(self, key: str) -> Bay | None:
+        return cast("Bay | None", self.of["bay"].get(key))
+
+    def sensed(self, key: str) -> Sensed:
+        return cast(Sensed, self.of["sensed"][key])
+
+    def visit(self, key: str) -> Visit | None:
+        return cast("Visit | None", self.of["visit"].get(key))
+
+    @property
+    def machine(self) -> Machine:
+        return cast(Machine, self.of["machine"]["machine"])
+
+
+def may_take(bay: Bay) -> bool:
+    """Whether a bay could take an asset, as far as its own row says."""
+    return (
+        bay.state is BayState.SECURED
+        and bay.asset is None
+        and bay.occupancy is Occupancy.EMPTY
+        and bay.grant is None
+        and bay.in_service
+        and bay.quarantined is None
+        and not bay.alarms & FAULTS
+    )
+
+
+@dataclass(slots=True)
+class Turn:
+    """The scratch pad of one step. Nothing outside sees it before the step is over."""
+
+    world: World
+    now: Now
+    changes: dict[Key, Aggregate | None] = field(default_factory=dict)
+    records: list[Record] = field(default_factory=list)
+    effects: list[Effect] = field(default_factory=list)
+    queue: deque[tuple[str, str, Event]] = field(default_factory=deque)
+    urgent: bool = False  # must be durable before anything is said or done about it
+    changed: bool = False
+    proceed: str | None = None  # a terminal whose visit may go on, tried after the fact that allows it
+
+    # ------------------------------------------------ reading through the overlay
+    def get(self, kind: str, key: str) -> Aggregate | None:
+        if (kind, key) in self.changes:
+            return self.changes[kind, key]
+        return cast("Aggregate | None", self.world.of[kind].get(key))
+
+    def rental(self, key: str) -> Rental | None:
+        return cast("Rental | None", self.get("rental", key))
+
+    def bay(self, key: str) -> Bay:
+        bay = self.get("bay", key)
+        if bay is None:
+            raise Refused("unknown_bay", key)
+        return cast(Bay, bay)
+
+    def sensed(self, key: str) -> Sensed:
+        return cast(Sensed, self.get("sensed", key))
+
+    def visit(self, key: str) -> Visit:
+        visit = self.get("visit", key)
+        if visit is None:
+            raise Refused("unknown_terminal", key)
+        return cast(Visit, visit)
+
+    def asset(self, key: str) -> Asset | None:
+        return cast("Asset | None", self.get("asset", key))
+
+    def spent(self, key: str) -> Spent | None:
+        return cast("Spent | None", self.get("spent", key))
+
+    @property
+    def machine(self) -> Machine:
+        return cast(Machine, self.get("machine", "machine"))
+
+    @property
+    def layout(self) -> Layout:
+        return self.world.layout
+
+    def asset_by_tag(self, tag: str) -> Asset | None:
+        for (kind, _), new in self.changes.items():
+            if kind == "asset" and isinstance(new, Asset) and tag in new.tags:
+                return new
+        known = self.world.asset_of_tag.get(tag)
+        asset = self.asset(known) if known is not None else None
+        return asset if asset is not None and tag in asset.tags else None
+
+    def bay_holding(self, asset: str) -> Bay | None:
+        """The bay in which the asset is believed."""
+        for (kind, _), new in self.changes.items():
+            if kind == "bay" and isinstance(new, Bay) and new.asset == asset:
+                return new
+        known = self.world.bay_of_asset.get(asset)
+        bay = self.bay(known) if known is not None else None
+        return bay if bay is not None and bay.asset == asset else None
+
+    def rentals_of(self, asset: str) -> Iterator[Rental]:
+        """Rentals that are not final and name or hold the asset, in the order of their ids."""
+        ids = set(self.world.rentals_of_asset.get(asset, ()))
+        ids.update(
+            new.id for new in self.changes.values() if isinstance(new, Rental) and asset in (new.named, new.asset)
+        )
+        for key in sorted(ids):
+            rental = self.rental(key)
+            if rental is not None and rental.state not in FINAL and asset in (rental.named, rental.asset):
+                yield rental
+
+    def rental_out_with(self, asset: str) -> Rental | None:
+        """The rental whose asset is outside: on trip, coming back, or in an incident."""
+        out = (RentalState.ON_TRIP, RentalState.RETURNING, RentalState.INCIDENT)
+        return next((r for r in self.rentals_of(asset) if r.asset == asset and r.state in out), None)
+
+    def bays_with_class(self, asset_class: str) -> list[Bay]:
+        ids = set(self.world.bays_with.get(asset_class, ()))
+        ids.update(key for (kind, key) in self.changes if kind == "bay")
+        bays = [self.bay(key) for key in self.layout.bays if key in ids]
+        return [
+            b
+            for b in bays
+            if b.asset is not None and (a := self.asset(b.asset)) is not None and a.asset_class == asset_class
+        ]
+
+    def held(self, asset: str, but: str) -> bool:
+        """Whether another rental names the asset, or has chosen it."""
+        return any(r.id != but and r.state in PENDING for r in self.rentals_of(asset))
+
+    def free_bays(self) -> Iterator[Bay]:
+        """Bays that may take an asset, in the site's order; lazily, most callers want the first that fits."""
+        ids = self.world.free | {key for (kind, key) in self.changes if kind == "bay"}
+        few = len(ids) * 4 <= len(self.layout.bays)
+        for key in sorted(ids, key=_natural) if few else self.layout.bays:
+            if key in ids and may_take(bay := self.bay(key)):
+                yield bay
+
+    # ------------------------------------------------ writing
+    def put(self, new: Aggregate, key: str | None = None) -> None:
+        kind = KIND_OF[type(new)]
+        ident = key if key is not None else cast(Any, new).id
+        self.changes[kind, ident] = new
+        if kind not in VOLATILE:
+            self.changed = True
+
+    def drop(self, kind: str, key: str) -> None:
+        self.changes[kind, key] = None
+        self.changed = True
+
+    def record(self, kind: str, subject: str, /, **data: Any) -> None:
+        """Journal a fact. None values are left out."""
+        self.records.append(Record(kind, subject, {k: v for k, v in data.items() if v is not None}))
+
+    def emit(self, effect: Effect) -> None:
+        self.effects.append(effect)
+        self.urgent = True
+
+    def post(self, kind: str, key: str, event: Event) -> None:
+        """Say something to another aggregate, after what is being decided now."""
+        self.queue.append((kind, key, event))
+
+    def arm_in(self, agg: T, name: str, seconds: float) -> T:
+        """A deadline in elapsed time of this boot."""
+        return arm(agg, name, self.now.mono + seconds, "mono", self.now.boot)
+
+    def arm_utc(self, agg: T, name: str, at_utc: float) -> T:
+        """A deadline of the calendar; fires only while time is trusted."""
+        return arm(agg, name, at_utc, "utc")
+
+    # ------------------------------------------------ all or nothing, for one instruction of a delivery
+    def mark(self) -> tuple[dict[Key, Aggregate | None], int, int, bool, bool]:
+        return dict(self.changes), len(self.records), len(self.effects), self.urgent, self.changed
+
+    def back_to(self, mark: tuple[dict[Key, Aggregate | None], int, int, bool, bool]) -> None:
+        self.changes, records, effects, self.urgent, self.changed = mark
+        del self.records[records:], self.effects[effects:]
+        self.queue.clear()
+
+    def open_incident(self, kind: str, *, bay: str | None, asset: str | None = None, rental: str | None = None) -> str:
+        """A new incident aggregate with its record; returns its id."""
+        machine = replace(self.machine, incident_n=self.machine.incident_n + 1)
+        self.put(machine)
+        ident = f"I{machine.incident_n}"
+        self.put(Incident(id=ident, kind=kind, bay=bay, asset=asset, rental=rental, opened_utc=self.now.utc))
+        self.record("incident.opened", ident, kind=kind, bay=bay, asset=asset, rental=rental)
+        self.urgent = True
+        return ident
+
+
+def _natural(key: str) -> tuple[str, int]:
+    digits = key[len(key.rstrip("0123456789")) :]
+    return key[: len(key) - len(digits)], int(digits or 0)
