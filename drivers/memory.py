@@ -22,6 +22,7 @@ class MemoryWire(ByteWire):
         self.is_open = False
         self.room: int | None = None  # bytes that may still be written; None: no limit
         self.cut_when_full = False  # with `room` used up: the wire is lost (True) or waits (False)
+        self._lost = False  # hung up while open; replugging alone does not bring it back
         self._inbox = bytearray()
         self._waiting: asyncio.Future[None] | None = None
         self._changed = asyncio.Event()
@@ -34,6 +35,7 @@ class MemoryWire(ByteWire):
         if not self.plugged:
             raise WireLost(f"port {self.port} is not there: check the cable")
         self._inbox.clear()
+        self._lost = False
         self.is_open = True
         self.peer.opened.set()
 
@@ -54,7 +56,7 @@ class MemoryWire(ByteWire):
         """Hand over all bytes. Raises WireLostUnwritten where none left, else WireLost."""
         sent = 0
         while sent < len(data):
-            if not (self.plugged and self.is_open) or (self.room == 0 and self.cut_when_full):
+            if not self._usable or (self.room == 0 and self.cut_when_full):
                 detail = f"port {self.port} went away"
                 raise WireLost(detail) if sent else WireLostUnwritten(detail)
             take = len(data) - sent if self.room is None else min(self.room, len(data) - sent)
@@ -74,9 +76,15 @@ class MemoryWire(ByteWire):
 
     def arrive(self, data: bytes) -> None:
         """The peer's bytes; dropped while nobody has the port open."""
-        if self.is_open and self.plugged:
+        if self._usable:
             self._inbox += data
             self._wake()
+
+    def hang_up(self) -> None:
+        """The cable is pulled."""
+        self.plugged = False
+        self._lost = True
+        self.changed()
 
     def changed(self) -> None:
         """Let whoever waits look again."""
@@ -84,8 +92,12 @@ class MemoryWire(ByteWire):
         self._wake()
 
     def _check(self) -> None:
-        if not (self.plugged and self.is_open):
+        if not self._usable:
             raise WireLost(f"port {self.port} went away")
+
+    @property
+    def _usable(self) -> bool:
+        return self.is_open and not self._lost
 
     def _wake(self) -> None:
         if self._waiting is not None and not self._waiting.done():
@@ -124,8 +136,7 @@ class MemoryPeer:
         self._arrived.set()
 
     def unplug(self) -> None:
-        self._wire.plugged = False
-        self._wire.changed()
+        self._wire.hang_up()
 
     def plug(self) -> None:
         self._wire.plugged = True

@@ -6,13 +6,13 @@ from itertools import pairwise
 from operator import xor
 
 import pytest
-from drivers_virtual import Bench, start, virtually
 
 from drivers.locks import bus
 from drivers.locks.kerong_cu48 import DRIVER as CU48
 from drivers.locks.lock_8a import DRIVER as LOCK_8A
 from drivers.memory import MemoryPeer
 from drivers.ports import Attention, LevelRead, Lock, Outcome, Sampling, Sense, Sent
+from tests.unit.drivers.drivers_virtual import Bench, start, virtually
 
 OPEN_1 = bytes.fromhex("8A 01 01 11 9B")
 OPEN_2 = bytes.fromhex("8A 01 02 11 98")
