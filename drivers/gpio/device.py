@@ -27,6 +27,7 @@ class GpioDevice:
         self._numbers = tuple(numbers)
         self._clock = surroundings.clock
         self._backoff = Backoff(surroundings.random)
+        self._workers = surroundings.workers
         self._pins = surroundings.pins
         if isinstance(self._pins, PinSource):
             self._pins.on_lost(self._fail)
@@ -46,7 +47,7 @@ class GpioDevice:
                 self._trouble = loop.create_future()
                 opened = self._clock.monotonic()
                 try:
-                    self._claim()
+                    await self._claim()
                 except DriverError as exc:
                     self._went_down(str(exc), factory_too=not isinstance(exc, LineUnusable))
                 else:
@@ -78,8 +79,8 @@ class GpioDevice:
             self._trouble.set_result(detail)
 
     # ------------------------------------------------------------ inside
-    def _claim(self) -> None:
-        self._factory = self._pins()
+    async def _claim(self) -> None:
+        self._factory = await self._workers.thread(self._pins)
         for number in self._numbers:
             line = Line(self._factory, number)
             self._lines[number] = line

@@ -27,13 +27,9 @@ class GateOptions(BaseModel):
     close_pins: tuple[Annotated[int, Field(ge=0)], ...] = Field(
         min_length=1, description="Lines that ask to close, as many as open_pins."
     )
-    pulse_ms: int = Field(
-        default=PULSE_MS, ge=1, le=PULSE_MOST_MS, description="How long a request lasts, in ms."
-    )
+    pulse_ms: int = Field(default=PULSE_MS, ge=1, le=PULSE_MOST_MS, description="How long a request lasts, in ms.")
     active_low: bool = Field(default=False, description="True where a low level is the request.")
-    gap_ms: int = Field(
-        default=GAP_MS, ge=0, le=60_000, description="Rest between two pulses of this device, in ms."
-    )
+    gap_ms: int = Field(default=GAP_MS, ge=0, le=60_000, description="Rest between two pulses of this device, in ms.")
 
     @model_validator(mode="after")
     def _pins_fit(self) -> Self:

@@ -23,9 +23,7 @@ class LockOptions(BaseModel):
     pins: tuple[Annotated[int, Field(ge=0)], ...] = Field(
         min_length=1, description="Line numbers of the site's GPIO chip; channel n is the n-th."
     )
-    pulse_ms: int = Field(
-        default=PULSE_MS, ge=1, le=PULSE_MOST_MS, description="How long a lock is powered, in ms."
-    )
+    pulse_ms: int = Field(default=PULSE_MS, ge=1, le=PULSE_MOST_MS, description="How long a lock is powered, in ms.")
     active_low: bool = Field(default=False, description="True where a low level powers the lock.")
     gap_ms: int = Field(
         default=GAP_MS,

@@ -19,6 +19,7 @@ import importlib.metadata
 import os
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
@@ -30,11 +31,14 @@ GROUP = "gpiozero_pin_factories"
 # chip's lines, so no line has the fixed pull resistor that a Pi has at GPIO 2 and 3.
 _SOME_REVISION = 0xA020A0
 
+# Errors that are one line's and leave the others well: gpiozero's classes, and the text of lgpio's only class.
+_OF_ONE_LINE = ("PinInvalid", "PinFixedPull", "GPIOPinInUse", "PinBusy", "GPIO busy")
+
 Pull = Literal["up", "down", "floating"]
 
 
 class LineUnusable(WireLost):
-    """One line cannot be claimed (somebody holds it, or the chip has none of that number); the others can."""
+    """One line cannot be used as asked (held by somebody, of no such number, pulled otherwise); others can."""
 
 
 @contextlib.contextmanager
@@ -46,7 +50,9 @@ def wire_errors(what: str) -> Iterator[None]:
         raise
     except Exception as exc:
         # gpiozero, lgpio, RPi.GPIO and pigpio share no base class below Exception
-        raise WireLost(f"{what}: {type(exc).__name__}: {exc}") from exc
+        text = f"{type(exc).__name__}: {exc}"
+        lost = LineUnusable if any(word in text for word in _OF_ONE_LINE) else WireLost
+        raise lost(f"{what}: {text}") from exc
 
 
 # ---------------------------------------------------------------- lgpio
@@ -140,6 +146,7 @@ class PinSource:
         self._chip = chip
         self._factory: Any = None
         self._users: list[Callable[[str], None]] = []
+        self._making = threading.Lock()
 
     def on_lost(self, tell: Callable[[str], None]) -> None:
         """Call `tell(detail)` whenever a factory is discarded: all lines claimed from it are dead then."""
@@ -150,15 +157,19 @@ class PinSource:
         self._maker()
 
     def __call__(self) -> Any:
-        """The factory. Raises WireLost where it cannot be opened now, OptionsError where it never can."""
-        if self._factory is None:
-            make = self._maker()
-            what = f"pin factory {self._name!r}"
-            if self._name == "lgpio":
-                what = f"GPIO chip {self._chip}: does /dev/gpiochip{self._chip} exist, may this user open it"
-            with wire_errors(what):
-                self._factory = make()
-        return self._factory
+        """The factory. Raises WireLost where it cannot be opened now, OptionsError where it never can.
+
+        Opening may block for a second (a factory of another machine's lines), so call it in a thread.
+        """
+        with self._making:
+            if self._factory is None:
+                make = self._maker()
+                what = f"pin factory {self._name!r}"
+                if self._name == "lgpio":
+                    what = f"GPIO chip {self._chip}: does /dev/gpiochip{self._chip} exist, may this user open it"
+                with wire_errors(what):
+                    self._factory = make()
+            return self._factory
 
     def discard(self, factory: object, detail: str) -> None:
         """Say that this factory has failed; the next call makes another. Without effect for an older one."""
@@ -196,19 +207,13 @@ class Line:
     """
 
     def __init__(self, factory: Any, number: int) -> None:
-        from gpiozero import GPIODevice, GPIOPinInUse, PinInvalidPin
+        from gpiozero import GPIODevice
 
         self.number = number
         self._loop = asyncio.get_running_loop()
         self._changed: Callable[[int, bool], None] | None = None
-        try:
-            with wire_errors(f"GPIO {number}"):
-                self._device = GPIODevice(number, pin_factory=factory)
-        except WireLost as exc:
-            # lgpio has one error class; its text is "GPIO busy" where another process holds the line
-            if isinstance(exc.__cause__, GPIOPinInUse | PinInvalidPin) or "busy" in str(exc):
-                raise LineUnusable(str(exc)) from exc
-            raise
+        with wire_errors(f"GPIO {number}"):
+            self._device = GPIODevice(number, pin_factory=factory)
 
     @property
     def closed(self) -> bool:

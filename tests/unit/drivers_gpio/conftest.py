@@ -55,6 +55,16 @@ class ManualClock:
         self.now = end
 
 
+class Inline:
+    """Workers whose threads are the caller's own."""
+
+    async def thread(self, fn: Callable[..., Any], *args: Any) -> Any:
+        return fn(*args)
+
+    async def process(self, fn: Callable[..., Any], *args: Any, timeout_s: float) -> Any:
+        raise AssertionError("GPIO needs no process")
+
+
 class Halves:
     def random(self) -> float:
         return 0.5
@@ -114,7 +124,7 @@ class Bench:
         self.surroundings = Surroundings(
             clock=self.clock,
             random=Halves(),
-            workers=None,  # type: ignore[arg-type]  # these devices use none
+            workers=Inline(),
             serial=None,  # type: ignore[arg-type]
             pins=self.source,
             spawn=asyncio.ensure_future,

@@ -13,9 +13,7 @@ from drivers.ports import DeviceStatus, LevelRead, Sampling, Sense
 
 
 async def an_input(bench: Any, **options: Any) -> Any:
-    device = DRIVER.make(
-        "in", InputOptions(**{"sense": "door", "pins": (17, 18), **options}), bench.surroundings
-    )
+    device = DRIVER.make("in", InputOptions(**{"sense": "door", "pins": (17, 18), **options}), bench.surroundings)
     await bench.start(device)
     return device
 

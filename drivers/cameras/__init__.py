@@ -1,0 +1,1 @@
+"""Cameras that read QR codes. They deliver frames; what is in one is found by `drivers.vision`."""

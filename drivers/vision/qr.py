@@ -1,0 +1,167 @@
+"""QR codes out of one picture. Runs in a worker process: zbar can abort the process that it is in.
+
+Only this module imports numpy, Pillow, zxing-cpp and pyzbar, and only inside functions, so that the main
+process can name `look` without loading them.
+
+Two engines, because they fail on different pictures: zxing-cpp costs about a twelfth and reads close, dense
+and screen images; zbar wins on glare and bright spots, by four strategies of which each reads some that the
+others miss. Both are asked for QR codes only: other symbologies produce codes that are not there.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from drivers.vision.frames import FRAME_MOST_BYTES, PIXELS_MOST, Frame, Seen, acceptable
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Grey = NDArray[np.uint8]
+
+ADAPTIVE_WIDTH = 960
+_ADAPTIVE_RADIUS = 24  # px: a few modules of a code that fills a third of the picture
+_ADAPTIVE_DARKER = 0.95  # dark is what is below this part of its surroundings' mean
+_SIDE_MOST = 1920  # larger JPEGs are decoded at a half, a quarter or an eighth
+_DOUBLE_MOST = 1280
+_CODES_MOST = 8
+
+
+class Refused(ValueError):
+    """A frame that is not a picture, or too large a one."""
+
+
+# ---------------------------------------------------------------- pictures
+def grey(frame: Frame) -> Grey:
+    """The frame's grey levels. Raises Refused; never unpacks more than PIXELS_MOST."""
+    import numpy as np
+
+    if len(frame.data) > FRAME_MOST_BYTES:
+        raise Refused(f"frame of {len(frame.data)} bytes")
+    if frame.kind == "jpeg":
+        return _from_jpeg(frame.data)
+    pixels = frame.width * frame.height
+    per_pixel = 2 if frame.kind == "yuyv" else 1
+    if not 0 < pixels <= PIXELS_MOST or len(frame.data) < pixels * per_pixel:
+        raise Refused(f"{frame.kind} frame of {len(frame.data)} bytes for {frame.width}x{frame.height}")
+    raw = np.frombuffer(frame.data, np.uint8, pixels * per_pixel)[::per_pixel]  # YUYV: Y is every other byte
+    return np.ascontiguousarray(raw.reshape(frame.height, frame.width))
+
+
+def _from_jpeg(data: bytes) -> Grey:
+    import numpy as np
+    from PIL import Image
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            picture = Image.open(io.BytesIO(data), formats=("JPEG",))
+        width, height = picture.size
+        if width * height > PIXELS_MOST:
+            raise Refused(f"picture of {width}x{height}")
+        longest = max(width, height)
+        if longest > _SIDE_MOST:
+            scale = _SIDE_MOST / longest
+            picture.draft("L", (int(width * scale), int(height * scale)))
+        else:
+            picture.draft("L", (width, height))
+        return np.asarray(picture.convert("L"))
+    except Refused:
+        raise
+    except Exception as exc:
+        # a hostile file makes Pillow raise all kinds of things
+        raise Refused(f"not a JPEG picture: {type(exc).__name__}") from exc
+
+
+def _scaled(image: Grey, width: int, height: int) -> Grey:
+    import numpy as np
+    from PIL import Image
+
+    return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR))
+
+
+def adaptive(image: Grey) -> Grey:
+    """Black and white by comparing each pixel with the mean of its surroundings, at ADAPTIVE_WIDTH."""
+    import numpy as np
+
+    height, width = image.shape
+    if width != ADAPTIVE_WIDTH:
+        height, width = max(1, height * ADAPTIVE_WIDTH // width), ADAPTIVE_WIDTH
+        image = _scaled(image, width, height)
+    size = 2 * _ADAPTIVE_RADIUS + 1
+    around = np.pad(image, _ADAPTIVE_RADIUS, mode="edge")
+    sums = np.zeros((height + size, width + size), np.int32)
+    np.cumsum(np.cumsum(around, axis=0, dtype=np.int32), axis=1, out=sums[1:, 1:])
+    box = sums[size:, size:] - sums[:-size, size:] - sums[size:, :-size] + sums[:-size, :-size]
+    dark = image.astype(np.float32) * (size * size) < box * np.float32(_ADAPTIVE_DARKER)
+    return np.where(dark, 0, 255).astype(np.uint8)
+
+
+# ---------------------------------------------------------------- engines
+def _zxing(image: Grey) -> tuple[bytes, ...]:
+    import zxingcpp
+
+    found = zxingcpp.read_barcodes(image, formats=zxingcpp.BarcodeFormats(zxingcpp.BarcodeFormat.QRCodeModel2))
+    return tuple(bytes(code.bytes) for code in found)
+
+
+def _zbar(image: Grey) -> tuple[bytes, ...]:
+    from pyzbar import pyzbar
+
+    height, width = image.shape
+    found = pyzbar.decode((image.tobytes(), width, height), symbols=[pyzbar.ZBarSymbol.QRCODE])
+    return tuple(bytes(code.data) for code in found)
+
+
+def _zbar_adaptive(image: Grey) -> tuple[bytes, ...]:
+    return _zbar(adaptive(image))
+
+
+def _zbar_half(image: Grey) -> tuple[bytes, ...]:
+    height, width = image.shape
+    return _zbar(_scaled(image, max(1, width // 2), max(1, height // 2)))
+
+
+def _zbar_double(image: Grey) -> tuple[bytes, ...]:
+    height, width = image.shape
+    if max(height, width) > _DOUBLE_MOST:
+        return ()  # four times the cost of a picture that has pixels enough
+    return _zbar(_scaled(image, width * 2, height * 2))
+
+
+_STEPS: dict[str, Callable[[Any], tuple[bytes, ...]]] = {
+    "zxing": _zxing,
+    "zbar-adaptive": _zbar_adaptive,
+    "zbar-raw": _zbar,
+    "zbar-half": _zbar_half,
+    "zbar-double": _zbar_double,
+}
+CHEAP = "zxing"
+ROTATION = ("zbar-adaptive", "zbar-raw", "zbar-half", "zbar-double")  # best first
+
+
+def decode(image: Grey, step: str) -> frozenset[bytes]:
+    """The acceptable codes that one step reads."""
+    return frozenset(code for code in _STEPS[step](image) if acceptable(code))
+
+
+def decode_all(image: Grey) -> frozenset[bytes]:
+    """What all steps together read; for tests and benchmarks, too slow for every frame."""
+    return frozenset().union(*(decode(image, step) for step in _STEPS))
+
+
+def look(frame: Frame, steps: Sequence[str]) -> Seen:
+    """Try the steps in order until one reads something. Never raises for what is in the frame."""
+    try:
+        image = grey(frame)
+    except Refused as exc:
+        return Seen(refused=str(exc))
+    for step in steps:
+        codes = decode(image, step)
+        if codes:
+            return Seen(codes=tuple(sorted(codes)[:_CODES_MOST]))
+    return Seen()
