@@ -80,8 +80,8 @@ class ControlServer:
 
     async def _rentals(self, request: web.Request) -> web.Response:
         out: dict[str, Json] = {}
-        for rental in {**self._book.bookings, **self._receipts.rentals}:
-            row: Json = dict(self._receipts.rentals.get(rental, {"state": None, "history": []}))
+        for rental in {**self._book.bookings, **self._receipts.ledger.rentals}:
+            row: Json = dict(self._receipts.ledger.rentals.get(rental, {"state": None, "history": []}))
             booking = self._book.bookings.get(rental)
             if booking is not None:
                 put = {k: v for k, v in booking.put.items() if k != "pin"}
@@ -92,7 +92,7 @@ class ControlServer:
     async def _outcomes(self, request: web.Request) -> web.Response:
         """By instruction id: every outcome record that named it (one is right); `missing`: sent out, none yet."""
         by: dict[str, list[Json]] = {}
-        for outcome in self._receipts.outcomes:
+        for outcome in self._receipts.ledger.outcomes:
             by.setdefault(str(outcome["instruction"]), []).append(outcome)
         return web.json_response({"outcomes": by, "missing": [i for i in self._public.delivered if i not in by]})
 

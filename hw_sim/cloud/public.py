@@ -82,7 +82,7 @@ class PublicServer:
             self._book.forget_cursors()
         if after == "":
             cursor = self._book.cursor(len(self._book.log))
-            items = self._book.snapshot(machine, self._receipts.over())
+            items = self._book.snapshot(machine, self._receipts.ledger.over())
             return self._instructions(cursor, items, snapshot=True)
         n = self._book.read_cursor(after)
         if n is None:

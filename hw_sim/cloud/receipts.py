@@ -1,4 +1,4 @@
-"""Receiving events: every arrival kept in order, duplicates and gaps marked, rentals and outcomes derived."""
+"""Receiving events: every arrival kept in order, duplicates and gaps marked."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hw_sim.cloud.faults import Faults
+from hw_sim.cloud.ledger import Ledger
 
 Json = dict[str, Any]
 MAX_RECORDS = 500
@@ -22,7 +23,6 @@ _REQUIRED = frozenset(
     | {"recordedtime", "timetrusted", "mono"}
 )
 _KNOWN = _REQUIRED | {"subject", "recordhash"}
-FINAL = frozenset({"returned", "purchased", "expired", "cancelled"})
 
 
 class BatchRefused(Exception):
@@ -74,8 +74,7 @@ class Receipts:
     heads: dict[str, Head] = field(default_factory=dict)
     gaps: list[Json] = field(default_factory=list)
     batches: list[Json] = field(default_factory=list)
-    rentals: dict[str, Json] = field(default_factory=dict)
-    outcomes: list[Json] = field(default_factory=list)
+    ledger: Ledger = field(default_factory=Ledger)
     _news: asyncio.Event = field(default_factory=asyncio.Event)
 
     def take(self, machine: str, events: object, size: int) -> Json:
@@ -110,10 +109,6 @@ class Receipts:
                     await news.wait()
             except TimeoutError:
                 return
-
-    def over(self) -> set[str]:
-        """Rentals of which a machine said that they are over."""
-        return {rental for rental, row in self.rentals.items() if row["state"] in FINAL}
 
     # ------------------------------------------------ faults
     def _refuse_batch_fault(self, batch: list[Json]) -> None:
@@ -167,23 +162,7 @@ class Receipts:
         if "recordhash" in event:
             self.heads[machine] = Head(event["epoch"], seq, event["recordhash"])
         if not refused:
-            self._derive(machine, event)
-
-    def _derive(self, machine: str, event: Json) -> None:
-        kind, data = kind_of(event), event["data"]
-        if "instruction" in data:
-            self.outcomes.append({"machine": machine, "kind": kind, "seq": event["seq"], **data})
-        rental = data.get("rental")
-        if kind.startswith("rental.") and event.get("subject"):
-            rental = str(event["subject"]).removeprefix("rental/")
-        if not isinstance(rental, str):
-            return
-        row = self.rentals.setdefault(rental, {"rental": rental, "state": None, "history": []})
-        row["history"].append({"kind": kind, "time": event["time"], "machine": machine, "seq": event["seq"]})
-        if kind.startswith("rental."):
-            row["state"] = data.get("state", row["state"])
-            row["machine"] = machine
-            row |= {k: data[k] for k in ("bay", "asset", "due", "overdue") if k in data}
+            self.ledger.hear(machine, kind_of(event), event)
 
 
 def kind_of(event: Json) -> str:
