@@ -130,20 +130,15 @@ class LockBus:
         self._clock = around.clock
         self._link = Link(name, around.serial(plan.settings), around.clock, around.random)
         self._boards = [
-            _Board(address, 1 + index * plan.locks, [None] * plan.locks)
-            for index, address in enumerate(plan.addresses)
+            _Board(address, 1 + index * plan.locks, [None] * plan.locks) for index, address in enumerate(plan.addresses)
         ]
         self._by_address = {board.address: board for board in self._boards}
-        self._statuses = Statuses(
-            name, {str(b.address): range(b.first, b.first + plan.locks) for b in self._boards}
-        )
+        self._statuses = Statuses(name, {str(b.address): range(b.first, b.first + plan.locks) for b in self._boards})
         self._sink: Sink | None = None
         self._unlocks: deque[_Request] = deque()
         self._wake = asyncio.Event()
         self._busy = False
-        self._awaited: tuple[int, int | None, asyncio.Future[None]] | None = (
-            None  # address, lock or None: states
-        )
+        self._awaited: tuple[int, int | None, asyncio.Future[None]] | None = None  # address, lock or None: states
         self._corrupt = 0
 
     # ------------------------------------------------------------ roles
@@ -161,9 +156,7 @@ class LockBus:
         done: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         self._unlocks.append(_Request(self._boards[index], lock + 1, not_after_mono, done))
         self._wake.set()
-        return (
-            await done
-        )  # cancelled: the request is found done and passed over, unless its bytes are leaving
+        return await done  # cancelled: the request is found done and passed over, unless its bytes are leaving
 
     async def sample(self) -> None:
         """Ask every board afresh and report every level; a board that does not answer reports None.
@@ -279,9 +272,7 @@ class LockBus:
                 asked = []
             board.urgent = bool(asked)
         finally:
-            board.sampling = (
-                asked + board.sampling
-            )  # not answered yet: with the next poll, or when the link is down
+            board.sampling = asked + board.sampling  # not answered yet: with the next poll, or when the link is down
 
     async def _write(self, wire: ByteWire, frame: bytes, limit_s: float) -> None:
         try:
@@ -312,9 +303,7 @@ class LockBus:
             if self._family.corrupt > self._corrupt:
                 self._corrupt = self._family.corrupt
                 if noteworthy(self._corrupt):
-                    log.warning(
-                        "%s: %d broken frames so far: check wiring and baud", self.name, self._corrupt
-                    )
+                    log.warning("%s: %d broken frames so far: check wiring and baud", self.name, self._corrupt)
 
     def _take(self, frame: States | Answered) -> None:
         board = self._by_address.get(frame.address)
@@ -355,9 +344,7 @@ class LockBus:
         if board.missed >= MISSES and board.answers is not False:
             board.answers = False
             port = self._plan.settings.port
-            detail = (
-                f"board {board.address} on {port} does not answer: check power, A/B, address switch and baud"
-            )
+            detail = f"board {board.address} on {port} does not answer: check power, A/B, address switch and baud"
             log.warning("%s: %s", self.name, detail)
             self._tell(False, detail, board)
             self._set(board, [None] * self._plan.locks, every=True)

@@ -57,9 +57,7 @@ def encode(command: Command) -> bytes:
     """The frame of a command. Raises ValueError where it would reach more than it names."""
     match command:
         case Unlock(address, lock):
-            _check(
-                "lock", lock, MIN_LOCK, MAX_LOCK
-            )  # again: this is the line that must not be passed with 49
+            _check("lock", lock, MIN_LOCK, MAX_LOCK)  # again: this is the line that must not be passed with 49
             body = (_STX, address, lock - 1, _UNLOCK, _ETX)
         case Status(address):
             body = (_STX, address, 0, _STATUS, _ETX)

@@ -76,9 +76,7 @@ def encode(command: Command) -> bytes:
     match command:
         case OpenOne(address, lock):
             body = (_OPEN, address, lock, _OPEN_CODE)
-            _check(
-                "lock", lock, MIN_LOCK, MAX_LOCK
-            )  # again: this is the line that must not be passed with 00
+            _check("lock", lock, MIN_LOCK, MAX_LOCK)  # again: this is the line that must not be passed with 00
         case QueryOne(address, lock):
             body = (_QUERY, address, lock, _QUERY_CODE)
             _check("lock", lock, MIN_LOCK, MAX_LOCK)
@@ -165,7 +163,7 @@ class Decoder(Deframer[Frame]):
             groups = reversed(frame[2:-2])
             return AllStates(address, tuple(bool(group >> bit & 1) for group in groups for bit in range(8)))
         lock, state = frame[2], _STATES.get(frame[3])
-        if state is None or lock < MIN_LOCK:
+        if state is None or not MIN_LOCK <= lock <= MAX_LOCK:
             return None
         if head == _OPEN:
             return Opened(address, lock, state)

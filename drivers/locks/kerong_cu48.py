@@ -19,18 +19,14 @@ class Cu48Options(Options):
 
     port: Port
     baud: int = Field(19200, ge=1200, le=230400, description="Speed of the bus.")
-    addresses: tuple[Address, ...] = Field(
-        (0,), min_length=1, description="Addresses of the boards, 0 to 9, in order."
-    )
+    addresses: tuple[Address, ...] = Field((0,), min_length=1, description="Addresses of the boards, 0 to 9, in order.")
     locked_bit: Annotated[int, Field(strict=True, ge=0, le=1)] = Field(
         1, description="The status bit that means locked (or closed)."
     )
     feedback: Literal["door", "bolt"] = Field(
         "door", description="What the locks' feedback senses: the door (open) or the bolt (locked)."
     )
-    poll_hz: float = Field(
-        2.0, gt=0, le=50, description="Queries of each board a second while nobody is there."
-    )
+    poll_hz: float = Field(2.0, gt=0, le=50, description="Queries of each board a second while nobody is there.")
     poll_busy_hz: float = Field(
         10.0,
         gt=0,

@@ -32,21 +32,13 @@ class Lock8AOptions(Options):
         min_length=1,
         description="Addresses of the boards as set by their DIP switches, 1 to 31, in order.",
     )
-    locks_per_board: int = Field(
-        8, strict=True, ge=1, le=eight_a.MAX_LOCK, description="Locks that each board has."
-    )
-    closed_is: Literal["11", "00"] = Field(
-        "11", description="The status that a closed (or locked) lock gives."
-    )
-    inverted: tuple[int, ...] = Field(
-        (), description="Channels whose status means the opposite of `closed_is`."
-    )
+    locks_per_board: int = Field(8, strict=True, ge=1, le=eight_a.MAX_LOCK, description="Locks that each board has.")
+    closed_is: Literal["11", "00"] = Field("11", description="The status that a closed (or locked) lock gives.")
+    inverted: tuple[int, ...] = Field((), description="Channels whose status means the opposite of `closed_is`.")
     feedback: Literal["door", "bolt"] = Field(
         "door", description="What the locks' feedback senses: the door (open) or the bolt (locked)."
     )
-    poll_hz: float = Field(
-        2.0, gt=0, le=50, description="Queries of each board a second while nobody is there."
-    )
+    poll_hz: float = Field(2.0, gt=0, le=50, description="Queries of each board a second while nobody is there.")
     poll_busy_hz: float = Field(
         10.0,
         gt=0,

@@ -136,14 +136,15 @@ def test_endless_junk_holds_less_than_a_frame(parts: list[bytes]) -> None:
         assert len(decoder._held) < 12
 
 
-@given(st.integers(0, 55), st.sampled_from([text for _, text, _ in GOLDEN[4:]]))
-def test_one_wrong_bit_is_counted_and_dropped(bit: int, text: str) -> None:
-    data = bytearray(frame(text))
-    data[bit // 8 % len(data)] ^= 1 << bit % 8
-    decoder = Decoder()
-    found = decoder.feed(bytes(data) + bytes(12))
-    assert found == []
-    assert decoder.corrupt + decoder.junk > 0
+@pytest.mark.parametrize("text", [text for _, text, _ in GOLDEN[4:]])
+def test_one_wrong_bit_is_counted_and_dropped(text: str) -> None:
+    good = frame(text)
+    for bit in range(8 * len(good)):
+        data = bytearray(good)
+        data[bit // 8] ^= 1 << bit % 8
+        decoder = Decoder()
+        assert decoder.feed(bytes(data) + bytes(12)) == []
+        assert decoder.corrupt + decoder.junk > 0
 
 
 @pytest.mark.parametrize("text", ["8A 01 00 11 9A", "8A 00 01 11 9A", "81 01 01 22 A3", "8A 20 01 11 BA"])

@@ -203,7 +203,8 @@ async def test_a_port_that_takes_nothing_more_is_lost(pty: Pty) -> None:
         await wire.write(bytes(100_000))
     assert not isinstance(partly.value, WireLostUnwritten), "some bytes left"
     with pytest.raises(WireLostUnwritten, match="takes no bytes"):
-        await wire.write(b"none of these")
+        for _ in range(1_000_000):  # the kernel may still make room for a few
+            await wire.write(b"1")
     wire.close()
 
 
