@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+
 _ALPHABET = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ $%*+-./:"
 _NOT_IN_ALPHABET = 255
 _VALUES = bytes(_ALPHABET.find(c) if c in _ALPHABET else _NOT_IN_ALPHABET for c in range(256))
@@ -24,18 +26,16 @@ def decode(text: bytes, *, max_text: int = MAX_TEXT) -> bytes:
     values = text.translate(_VALUES)
     if _NOT_IN_ALPHABET in values:
         raise Base45Error("a character outside the alphabet")
-    out = bytearray()
-    for i in range(0, whole * 3, 3):
-        number = values[i] + values[i + 1] * 45 + values[i + 2] * 2025
-        if number > 0xFFFF:
-            raise Base45Error("a triplet above 65535")
-        out += number.to_bytes(2, "big")
-    if rest:
-        number = values[-2] + values[-1] * 45
-        if number > 0xFF:
-            raise Base45Error("a last pair above 255")
-        out.append(number)
-    return bytes(out)
+    numbers = [a + b * 45 + c * 2025 for a, b, c in zip(values[::3], values[1::3], values[2::3], strict=False)]
+    if numbers and max(numbers) > 0xFFFF:
+        raise Base45Error("a triplet above 65535")
+    out = struct.pack(f">{whole}H", *numbers)
+    if not rest:
+        return out
+    last = values[-2] + values[-1] * 45
+    if last > 0xFF:
+        raise Base45Error("a last pair above 255")
+    return out + bytes((last,))
 
 
 def encode(data: bytes) -> str:

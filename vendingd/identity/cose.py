@@ -47,11 +47,7 @@ def parse_sign1(data: bytes) -> Sign1:
     if not isinstance(message, list) or len(message) != 4:
         raise CoseError("not an array of four")
     protected, unprotected, payload, signature = message
-    if (
-        not isinstance(protected, bytes)
-        or not isinstance(unprotected, dict)
-        or not isinstance(signature, bytes)
-    ):
+    if not isinstance(protected, bytes) or not isinstance(unprotected, dict) or not isinstance(signature, bytes):
         raise CoseError("a part of the wrong type")
     if payload is None:
         raise CoseError("the payload is detached")

@@ -166,9 +166,7 @@ class PinFactor:
         try:
             verifier = PinVerifier.from_wire(json.loads(self._sealer.open(rental, PURPOSE, enrolled)))
         except (SealError, ValueError) as defect:
-            return FactorResult(
-                Finding.UNAVAILABLE, f"the verifier of this rental cannot be opened: {defect}"
-            )
+            return FactorResult(Finding.UNAVAILABLE, f"the verifier of this rental cannot be opened: {defect}")
         try:
             right = await self._workers.process(matches, verifier, presented, timeout_s=self._timeout_s)
         except TimeoutError:

@@ -101,9 +101,7 @@ def _read(path: Path) -> bytes:
         if not stat.S_ISREG(found.st_mode):
             raise DeviceKeyError(f"{path}: not a file")
         if found.st_uid != os.geteuid():
-            raise DeviceKeyError(
-                f"{path}: belongs to user {found.st_uid}, not to the daemon's ({os.geteuid()})"
-            )
+            raise DeviceKeyError(f"{path}: belongs to user {found.st_uid}, not to the daemon's ({os.geteuid()})")
         if found.st_mode & 0o077:
             raise DeviceKeyError(f"{path}: others may read or change it; chmod 600 it, and consider it known")
         key = file.read(KEY_BYTES + 1)

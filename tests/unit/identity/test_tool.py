@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import io
+import json
+import stat
+from pathlib import Path
+
+import pytest
+
+from vendingd.identity import tool
+from vendingd.identity.keys import Algorithm, KeyRing
+from vendingd.identity.passes import PassRead, read_pass
+from vendingd.identity.pin import PinVerifier, matches
+
+
+@pytest.mark.parametrize("algorithm", Algorithm)
+def test_key_public_and_sign(algorithm: Algorithm, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    key = tmp_path / "k.json"
+    assert tool.main(["key", "--kid", "k1", "--alg", algorithm.jose, "--out", str(key)]) == 0
+    assert stat.S_IMODE(key.stat().st_mode) == 0o600
+    assert capsys.readouterr().out == ""
+
+    assert tool.main(["public", str(key)]) == 0
+    keys = capsys.readouterr().out
+    assert '"d"' not in keys
+    ring = KeyRing.parse_text(keys)
+
+    arguments = ["sign", str(key), "--issuer", "https://rent.example", "--rental", "r-1", "--audience", "tower-01"]
+    assert tool.main([*arguments, "--class", "car", "--demand", "pass+pin", "--valid-s", "60", "--due-s", "600"]) == 0
+    result = read_pass(capsys.readouterr().out.strip().encode(), ring)
+    assert isinstance(result, PassRead)
+    said = result.claims
+    assert said.exp - said.nbf == pytest.approx(60) and said.due == pytest.approx(said.nbf + 600)
+    assert (said.rental, said.asset_class, said.demands) == ("r-1", "car", (frozenset({"pass", "pin"}),))
+
+
+def test_a_key_is_never_overwritten(tmp_path: Path) -> None:
+    key = tmp_path / "k.json"
+    tool.main(["key", "--kid", "k1", "--out", str(key)])
+    before = key.read_bytes()
+    with pytest.raises(FileExistsError):
+        tool.main(["key", "--kid", "k1", "--out", str(key)])
+    assert key.read_bytes() == before
+
+
+def test_pin(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("4711\n"))
+    assert tool.main(["pin"]) == 0
+    assert matches(PinVerifier.from_wire(json.loads(capsys.readouterr().out)), "4711")
