@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     Grey = NDArray[np.uint8]
 
-ADAPTIVE_WIDTH = 960
+ADAPTIVE_SIDE = 960  # px, the longer one
 _ADAPTIVE_RADIUS = 24  # px: a few modules of a code that fills a third of the picture
 _ADAPTIVE_DARKER = 0.95  # dark is what is below this part of its surroundings' mean
 _SIDE_MOST = 1920  # larger JPEGs are decoded at a half, a quarter or an eighth
@@ -63,12 +63,8 @@ def _from_jpeg(data: bytes) -> Grey:
         width, height = picture.size
         if width * height > PIXELS_MOST:
             raise Refused(f"picture of {width}x{height}")
-        longest = max(width, height)
-        if longest > _SIDE_MOST:
-            scale = _SIDE_MOST / longest
-            picture.draft("L", (int(width * scale), int(height * scale)))
-        else:
-            picture.draft("L", (width, height))
+        part = next(part for part in (1, 2, 4, 8) if max(width, height) <= _SIDE_MOST * part or part == 8)
+        picture.draft("L", (width // part, height // part))
         return np.asarray(picture.convert("L"))
     except Refused:
         raise
@@ -85,12 +81,14 @@ def _scaled(image: Grey, width: int, height: int) -> Grey:
 
 
 def adaptive(image: Grey) -> Grey:
-    """Black and white by comparing each pixel with the mean of its surroundings, at ADAPTIVE_WIDTH."""
+    """Black and white by comparing each pixel with the mean of its surroundings, at ADAPTIVE_SIDE."""
     import numpy as np
 
     height, width = image.shape
-    if width != ADAPTIVE_WIDTH:
-        height, width = max(1, height * ADAPTIVE_WIDTH // width), ADAPTIVE_WIDTH
+    longest = max(height, width)
+    if longest != ADAPTIVE_SIDE:
+        height = max(1, height * ADAPTIVE_SIDE // longest)
+        width = max(1, width * ADAPTIVE_SIDE // longest)
         image = _scaled(image, width, height)
     size = 2 * _ADAPTIVE_RADIUS + 1
     around = np.pad(image, _ADAPTIVE_RADIUS, mode="edge")

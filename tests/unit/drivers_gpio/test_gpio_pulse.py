@@ -212,3 +212,15 @@ def test_lines_and_channels() -> None:
     assert GateOptions(open_pins=(5, 6), close_pins=(7, 8)).lines() == (5, 6, 7, 8)
     assert list(GATE.channels(GateOptions(open_pins=(5, 6), close_pins=(7, 8)))) == [1, 2]
     assert list(LOCK.channels(LockOptions(pins=(5, 6, 7)))) == [1, 2, 3]
+
+
+async def test_a_line_that_a_resistor_pulls_to_active_is_refused_and_disturbs_nobody(bench: Any) -> None:
+    await a_lock(bench)
+    first = bench.factory
+    strapped = LOCK.make("strapped", LockOptions(pins=(2,)), bench.surroundings)  # a Pi pulls GPIO 2 up
+    await bench.start(strapped)
+    await bench.clock.advance(12)
+    down = [r for r in bench.said if isinstance(r, DeviceStatus) and not r.up]
+    assert {r.device for r in down} == {"strapped"}
+    assert "PinFixedPull" in down[0].detail
+    assert bench.made == [first]
