@@ -14,6 +14,7 @@ import dataclasses
 import enum
 import functools
 import io
+import os
 import pickle
 import sys
 from collections.abc import Callable
@@ -141,7 +142,13 @@ class _Child:
 
     @property
     def alive(self) -> bool:
-        return self._process.returncode is None and not self._answers.at_eof()
+        """Asked of the kernel: the loop may not have been told yet. The watcher still gets its exit status."""
+        if self._process.returncode is not None:
+            return False
+        try:
+            return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
+        except ChildProcessError:
+            return False
 
     def _write(self, timeout_s: float, data: bytes) -> None:
         self._calls.writelines((HEAD.pack(len(data), timeout_s), data))

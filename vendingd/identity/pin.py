@@ -17,11 +17,13 @@ import re
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from drivers.ports import WorkerDied, Workers
 from vendingd.identity.factors import FactorResult, Finding
-from vendingd.identity.seal import Sealer, SealError
+
+if TYPE_CHECKING:  # the child imports this module, too, and has no use for an event loop: 10 MiB less
+    from drivers.ports import Workers
+    from vendingd.identity.seal import Sealer
 
 ALG = "argon2id"
 PURPOSE = "pin"
@@ -163,9 +165,11 @@ class PinFactor:
 
         UNAVAILABLE where nothing was compared: the seal does not open, or the child did not answer in time.
         """
+        from drivers.ports import WorkerDied
+
         try:
             verifier = PinVerifier.from_wire(json.loads(self._sealer.open(rental, PURPOSE, enrolled)))
-        except (SealError, ValueError) as defect:
+        except ValueError as defect:  # SealError and PinError are such
             return FactorResult(Finding.UNAVAILABLE, f"the verifier of this rental cannot be opened: {defect}")
         try:
             right = await self._workers.process(matches, verifier, presented, timeout_s=self._timeout_s)
