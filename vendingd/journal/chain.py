@@ -23,12 +23,17 @@ _OFFLINE = 2
 EPOCH_BYTES = 8
 
 _length = struct.Struct(">I").pack
-_double = struct.Struct(">d").pack
-_number = struct.Struct(">q").pack
+_framed_number = struct.Struct(">Iq").pack
+_framed_double = struct.Struct(">Id").pack
+_framed_times_and_flags = struct.Struct(">IdIdIq").pack
 
 
 def _framed(*fields: bytes) -> bytes:
     return b"".join(part for field in fields for part in (_length(len(field)), field))
+
+
+_RECORD_FRAMED = _framed(_RECORD)
+_NOTHING = _framed(b"")
 
 
 def flags_of(utc_trusted: bool, offline: bool) -> int:
@@ -46,24 +51,35 @@ def genesis(machine: str, epoch: str, head: bytes) -> bytes:
     return sha256(_framed(_EPOCH, machine.encode(), epoch.encode(), head)).digest()
 
 
+def _digest(prev: bytes, place: tuple[str, int, str], what: NewRecord | StoredRecord, floor: float | None) -> bytes:
+    """`place`: epoch, seq, boot id."""
+    # written out, not looped: with a backlog this is the dearest part of a commit
+    epoch, seq, boot = place
+    e, b, k, s = epoch.encode(), boot.encode(), what.kind.encode(), what.subject.encode()
+    flags = flags_of(what.utc_trusted, what.offline)
+    return sha256(
+        b"".join(
+            (
+                _RECORD_FRAMED,
+                _length(len(prev)), prev,
+                _length(len(e)), e,
+                _framed_number(8, seq),
+                _length(len(b)), b,
+                _length(len(k)), k,
+                _length(len(s)), s,
+                _length(len(what.data)), what.data,
+                # + 0.0: SQLite keeps no sign of a zero
+                _framed_times_and_flags(8, what.utc + 0.0, 8, what.mono + 0.0, 8, flags),
+                _NOTHING if floor is None else _framed_double(8, floor),
+            )
+        )
+    ).digest()  # fmt: skip
+
+
 def record_hash(record: StoredRecord) -> bytes:
     """The hash of all of a record's fields but `hash` itself."""
-    return sha256(
-        _framed(
-            _RECORD,
-            record.prev_hash,
-            record.epoch.encode(),
-            _number(record.seq),
-            record.boot_id.encode(),
-            record.kind.encode(),
-            record.subject.encode(),
-            record.data,
-            _double(record.utc),
-            _double(record.mono),
-            _number(flags_of(record.utc_trusted, record.offline)),
-            b"" if record.floor_utc is None else _double(record.floor_utc),
-        )
-    ).digest()
+    place = (record.epoch, record.seq, record.boot_id)
+    return _digest(record.prev_hash, place, record, record.floor_utc)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,20 +133,21 @@ def check_cursor(batch: Batch, head: Head) -> None:
 def seal(records: Sequence[NewRecord], head: Head, boot_id: str) -> tuple[list[StoredRecord], Head]:
     """Chain new records to the head; returns them and the head behind them."""
     sealed: list[StoredRecord] = []
-    seq, prev, floor = head.next_seq, head.hash, head.floor_utc
+    epoch, seq, prev, floor = head.epoch.token, head.next_seq, head.hash, head.floor_utc
     for new in records:
         if not (math.isfinite(new.utc) and math.isfinite(new.mono)):
             raise ValueError(f"record {new.kind!r} has a time that is not finite")
-        # + 0.0: SQLite keeps no sign of a zero, the hash would see it
-        utc, mono = float(new.utc) + 0.0, float(new.mono) + 0.0
+        utc, mono = new.utc + 0.0, new.mono + 0.0
         if new.utc_trusted:
             floor = utc
-        record = StoredRecord(
-            seq, head.epoch.token, boot_id, new.kind, new.subject, new.data, utc, mono,
-            new.utc_trusted, new.offline, floor, prev, b"",
+        digest = _digest(prev, (epoch, seq, boot_id), new, floor)
+        sealed.append(
+            StoredRecord(
+                seq, epoch, boot_id, new.kind, new.subject, new.data, utc, mono,
+                new.utc_trusted, new.offline, floor, prev, digest,
+            )
         )  # fmt: skip
-        prev = record_hash(record)
-        sealed.append(replace(record, hash=prev))
+        prev = digest
         seq += 1
     return sealed, replace(head, next_seq=seq, hash=prev, floor_utc=floor)
 
@@ -189,9 +206,7 @@ class ChainCheck:
             return False
         if self._entered != len(self._epochs):
             late = self._epochs[self._entered]
-            return self.fail(
-                self.seq + 1, f"records are missing: epoch {late.token} begins at {late.first_seq}"
-            )
+            return self.fail(self.seq + 1, f"records are missing: epoch {late.token} begins at {late.first_seq}")
         if acked > self.seq:
             return self.fail(self.seq + 1, f"records are missing: the cloud has taken through {acked}")
         return True
@@ -203,9 +218,7 @@ class ChainCheck:
 
     def verdict(self) -> Verdict:
         """What was found so far."""
-        return Verdict(
-            not self.problem, self.checked, self.bad_seq, self.problem, *self._from, self.seq, self._running
-        )
+        return Verdict(not self.problem, self.checked, self.bad_seq, self.problem, *self._from, self.seq, self._running)
 
     def _enter(self, seq: int) -> bool:
         while self._entered < len(self._epochs) and self._epochs[self._entered].first_seq == seq:

@@ -74,11 +74,16 @@ def store_error(exc: sqlite3.Error | OSError | UnicodeDecodeError, path: Path) -
 
 
 def _file_system_says(path: Path) -> StoreErrorKind:
-    """SQLite calls many a full or read-only file system an I/O error: ask it."""
+    """SQLite calls a full or read-only file system an I/O error at many a place: try it, and read the reason."""
+    trial = path.with_name(path.name + ".trial")
     try:
-        stat = os.statvfs(path.parent)
-    except OSError:
-        return StoreErrorKind.IO
-    if stat.f_flag & os.ST_RDONLY:
-        return StoreErrorKind.READONLY
-    return StoreErrorKind.FULL if stat.f_bavail == 0 else StoreErrorKind.IO
+        fd = os.open(trial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        try:
+            os.write(fd, bytes(4096))
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+            os.unlink(trial)
+    except OSError as exc:
+        return _BY_ERRNO.get(exc.errno or 0, StoreErrorKind.IO)
+    return StoreErrorKind.IO

@@ -14,6 +14,7 @@ from vendingd.journal.chain import Epoch
 from vendingd.journal.errors import corrupt
 from vendingd.journal.schema import APPLICATION_ID, PAGE_SIZE, VERSION, connect, migrate
 
+_OS_PAGE = 4096
 _SUFFIXES = ("", "-wal", "-shm")
 
 # lock files held by this process: a POSIX lock does not exclude its own process
@@ -153,9 +154,10 @@ def grow_log(path: Path, size: int) -> None:
     fd = os.open(wal, os.O_WRONLY)
     try:
         if os.fstat(fd).st_size == 0:
-            zeros = memoryview(bytes(size))
-            while zeros:
-                zeros = zeros[os.write(fd, zeros) :]
+            # page by page: of one large write the kernel makes large folios, and counts (on some file systems
+            # writes) the whole of one for each commit that touches it
+            for at in range(0, size, _OS_PAGE):
+                os.pwrite(fd, bytes(min(_OS_PAGE, size - at)), at)
             os.fsync(fd)
     finally:
         os.close(fd)

@@ -131,9 +131,7 @@ class MemoryStore:
 
     async def refused(self) -> list[SetAside]:
         self._ready()
-        return [
-            SetAside(self.disk.records[seq], problem) for seq, problem in sorted(self.disk.refused.items())
-        ]
+        return [SetAside(self.disk.records[seq], problem) for seq, problem in sorted(self.disk.refused.items())]
 
     async def new_epoch(self, reason: str) -> str:
         async with self._turn:

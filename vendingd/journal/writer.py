@@ -35,8 +35,9 @@ from vendingd.journal.chain import (
 from vendingd.journal.errors import TROUBLE, closed, corrupt, store_error
 from vendingd.journal.files import Lock, create, grow_log, insert_epoch, inspect
 from vendingd.journal.head import find_head
-from vendingd.journal.schema import PAGE_SIZE, VERSION, connect, migrate
+from vendingd.journal.schema import BUSY_MS, PAGE_SIZE, VERSION, connect, migrate
 
+_START_BUSY_MS = 100
 _FRAME = PAGE_SIZE + 24  # a page in the write-ahead log
 _TRIM_CHUNK = 500  # records that age out in one transaction, so that commits come between
 # From here on the log is folded back into the file between commits; at the most, SQLite does it inside of
@@ -198,7 +199,10 @@ class Writer:
         migrate(db)
         # After a failed fsync the kernel may hold pages as clean that never reached the disk. Folding the
         # log back writes whatever it holds anew, before anything is built upon it.
+        # Somebody who reads by hand may be in the way: a start does not wait for that.
+        db.execute(f"PRAGMA busy_timeout = {_START_BUSY_MS}")
         busy = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        db.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
         if not busy:
             grow_log(self._path, size)
         self._log_pages = 0

@@ -72,17 +72,13 @@ def memory() -> Callable[..., MemoryStore]:
     disk = MemoryDisk()
     tokens = Tokens()
 
-    def make(
-        boot_id: str = "boot-1", machine: str = "tower-01", probe: Probe = lambda label: None
-    ) -> MemoryStore:
+    def make(boot_id: str = "boot-1", machine: str = "tower-01", probe: Probe = lambda label: None) -> MemoryStore:
         return MemoryStore(disk, machine=machine, boot_id=boot_id, token=tokens, probe=probe)
 
     return make
 
 
 @pytest.fixture(params=["sqlite", "memory"])
-def make(
-    request: pytest.FixtureRequest, journal: Callable[..., Journal], memory: Callable[..., MemoryStore]
-) -> Make:
+def make(request: pytest.FixtureRequest, journal: Callable[..., Journal], memory: Callable[..., MemoryStore]) -> Make:
     """Makes stores of either sort; each one made is on the same disk as those before it."""
     return journal if request.param == "sqlite" else memory

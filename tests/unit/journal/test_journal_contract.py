@@ -175,9 +175,7 @@ async def test_records_are_read_in_order_from_behind_a_seq(make: Make, record: R
 async def test_calls_take_effect_in_the_order_of_the_calls(make: Make, record: Record) -> None:
     store = make()
     await store.open()
-    commits = [
-        store.commit(Batch([record(n)] * (n % 3), [StateChange("a", "x", b"%d" % n)])) for n in range(40)
-    ]
+    commits = [store.commit(Batch([record(n)] * (n % 3), [StateChange("a", "x", b"%d" % n)])) for n in range(40)]
     done = await asyncio.gather(*commits)
     assert all(a.last_seq + 1 == b.first_seq for a, b in itertools.pairwise(done))
     assert (await store.open()).state == {"a": {"x": b"39"}}

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from vendingd.journal import schema
+from vendingd.journal import schema, writer
 from vendingd.journal.api import (
     AFTER_CHECKPOINT,
     BEFORE_CHECKPOINT,
@@ -139,6 +139,7 @@ async def test_a_file_that_somebody_else_holds_is_locked(
     journal: Make, path: Path, record: Record, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(schema, "BUSY_MS", 1)
+    monkeypatch.setattr(writer, "BUSY_MS", 1)
     store = journal()
     await store.open()
     with closing(sqlite3.connect(path, isolation_level=None)) as by_hand:
@@ -162,9 +163,7 @@ async def test_a_reader_sees_commits_and_hinders_none(journal: Make, path: Path,
         await store.commit(Batch([record(11)]))
         assert [r.seq for r in await store.records(9, 5)] == [10, 11]
         assert other.execute("SELECT count(*) FROM record").fetchone() == (10,)
-        assert (
-            await store.open()
-        ).next_seq == 12  # a reader in the way of folding back does not stop a start
+        assert (await store.open()).next_seq == 12  # a reader in the way of folding back does not stop a start
 
 
 async def test_verifying_goes_on_while_records_are_added_and_age_out(journal: Make, record: Record) -> None:
