@@ -61,11 +61,13 @@ class V4l2Camera(CameraDevice):
         super().__init__(name, options, surroundings)
         self._video = import_linuxpy()
         self._options = options
+        self._workers = surroundings.workers
 
     async def _stream(self) -> None:
         path = self._options.path
         try:
-            with self._video.Device(path) as device, self._capture(device) as capture:
+            capture = await self._workers.thread(self._open)
+            with contextlib.closing(capture.device), contextlib.closing(capture):
                 async with contextlib.aclosing(aiter(capture)) as frames:
                     while True:
                         async with asyncio.timeout(FRAME_S):
@@ -80,11 +82,16 @@ class V4l2Camera(CameraDevice):
         except (OSError, ValueError, self._video.V4L2Error) as exc:
             raise WireLost(f"{path}: {exc}; is the camera plugged in, may this user open it (group video)?") from exc
 
-    def _capture(self, device: Any) -> Any:
-        capture = self._video.VideoCapture(device)
-        capture.set_format(self._options.width, self._options.height, "MJPG")
-        with contextlib.suppress(OSError):  # not every camera lets its rate be set
-            capture.set_fps(max(self._options.busy_fps, self._options.idle_fps))
+    def _open(self) -> Any:
+        """A started capture. Runs in a thread: a USB camera takes its time to answer."""
+        with contextlib.ExitStack() as undo:
+            device = undo.enter_context(self._video.Device(self._options.path))
+            capture = self._video.VideoCapture(device)
+            capture.set_format(self._options.width, self._options.height, "MJPG")
+            with contextlib.suppress(OSError):  # not every camera lets its rate be set
+                capture.set_fps(max(self._options.busy_fps, self._options.idle_fps))
+            capture.open()
+            undo.pop_all()
         return capture
 
 
