@@ -304,3 +304,21 @@ async def test_a_file_is_verified_without_a_daemon(journal: Make, path: Path, re
     assert caught.value.kind is StoreErrorKind.FOREIGN
     with pytest.raises(FileNotFoundError):
         verify_file(path.with_name("none.db"))
+
+
+async def test_a_backup_made_while_running_is_put_back(journal: Make, path: Path, record: Record) -> None:
+    """As docs/journal.md says it: VACUUM INTO, put in place, a new epoch."""
+    store = journal()
+    epoch = (await store.open()).epoch
+    await store.commit(Batch([record(n) for n in range(20)], [StateChange("a", "x", b"1")]))
+    with closing(sqlite3.connect(path)) as by_hand:
+        by_hand.execute("VACUUM INTO ?", (str(path.with_name("backup.db")),))
+    await store.commit(Batch([record(n) for n in range(20)], [StateChange("a", "x", b"2")]))
+    await store.close()
+    move_aside(path)
+    os.rename(path.with_name("backup.db"), path)
+    loaded = await store.open()
+    assert (loaded.next_seq, loaded.epoch, loaded.state) == (21, epoch, {"a": {"x": b"1"}})
+    assert await store.new_epoch("restored") != epoch
+    await store.commit(Batch([record(1)]))
+    assert (await store.verify()).ok
