@@ -257,7 +257,8 @@ class Deliver(Fact):
 
     cursor: str
     instructions: Sequence[Instruction]
-    snapshot: bool = False
+    snapshot: bool = False  # with this the whole truth is told
+    present: frozenset[str] = frozenset()  # rentals that earlier parts of the snapshot named
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,6 +296,23 @@ class EstopChanged(Fact):
 class TamperChanged(Fact):
     bay: str
     open: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceChanged(Fact):
+    """A device of the site began or ceased to answer; for the record and the operator."""
+
+    device: str
+    up: bool
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class RecordRefused(Fact):
+    """The cloud refused a record of ours: it is set aside, and somebody must look."""
+
+    seq: int
+    title: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ KEEP_SPENT_S = 30 * 86400.0  # beyond the pass's own end: clocks of machines wit
 
 def deliver(turn: Turn, event: e.Deliver, run: Callable[[], None]) -> None:
     """Each instruction for itself; one that is refused leaves nothing but its outcome."""
-    seen: set[str] = set()
+    seen = set(event.present)
     for one in event.instructions:
         if isinstance(one, e.PutReservation):
             seen.add(one.rental)

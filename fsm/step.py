@@ -204,6 +204,14 @@ def _tamper(turn: Turn, event: e.TamperChanged) -> None:
         turn.put(bays.raise_alarm(turn.bay(event.bay), Alarm.TAMPER, turn))
 
 
+def _device(turn: Turn, event: e.DeviceChanged) -> None:
+    turn.record("device.up" if event.up else "device.down", event.device, detail=event.detail or None)
+
+
+def _record_refused(turn: Turn, event: e.RecordRefused) -> None:
+    turn.record("machine.record_refused", turn.layout.machine, seq=event.seq, title=event.title)
+
+
 def _outcome(turn: Turn, event: e.UnlockOutcome) -> None:
     _decide(turn, "bay", event.bay, e.Sent(event.grant, event.sent, event.detail))
 
@@ -302,6 +310,8 @@ _ENTRANCES: dict[type[e.Event], Callable[[Turn, Any], None]] = {
     e.Restarted: _restarted,
     e.EstopChanged: _estop,
     e.TamperChanged: _tamper,
+    e.DeviceChanged: _device,
+    e.RecordRefused: _record_refused,
     e.UnlockOutcome: _outcome,
     e.CloseOutcome: _close_outcome,
     e.PinChecked: _pin_checked,

@@ -1,0 +1,411 @@
+"""The composition root: makes every part, connects them, and sees them through one life of the process.
+
+Everything that differs between a machine and a simulation is a seam, handed in by `main` (or by a test). There is no
+`if simulated` here or below.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from drivers.ports import (
+    Attention,
+    Clock,
+    CodeRead,
+    Device,
+    DeviceStatus,
+    DigitsEntered,
+    Gate,
+    HttpTransport,
+    KeyPressed,
+    LevelRead,
+    Lock,
+    Random,
+    Report,
+    Sampling,
+    Sense,
+    SerialOpener,
+    Surroundings,
+    TagRead,
+    Workers,
+)
+from fsm.events import Tick
+from fsm.model import Aggregate, Bay, BayState, Visit, VisitState
+from fsm.world import Key, Record
+from vendingd.bridge import Bridge
+from vendingd.desk import Desk, Keys, check_pin
+from vendingd.identity.pin import PinFactor
+from vendingd.identity.seal import Sealer
+from vendingd.journal.api import Committed, Loaded, Store, StoreError, StoreErrorKind
+from vendingd.kernel.codec import StateError
+from vendingd.kernel.executor import Executor
+from vendingd.kernel.mailbox import Mailbox
+from vendingd.kernel.time import TrustedTime
+from vendingd.kernel.timers import Timers
+from vendingd.notify import Notifier
+from vendingd.recovery import Recovery
+from vendingd.sensing import Debounce, Sensing
+from vendingd.site.load import Site
+
+_log = logging.getLogger(__name__)
+REOPEN_FIRST_S, REOPEN_MOST_S = 0.5, 30.0
+STOP_EFFECTS_S = 2.0  # a pulse is at most 1 s; what hangs longer is left to its expiry
+
+
+@dataclass(frozen=True, slots=True)
+class Seams:
+    """What a simulation replaces."""
+
+    clock: Clock
+    random: Random
+    store: Store
+    workers: Workers
+    serial: SerialOpener
+    pins: Callable[[], Any]
+    transport: HttpTransport | None  # None: a machine without a cloud
+    token_bytes: Callable[[int], bytes]
+    boot: str
+    synchronised: Callable[[], bool]
+    device_key: bytes
+
+
+class Fatal(Exception):
+    """A defect: the process ends, its manager starts it again, recovery decides."""
+
+
+class App:
+    """One life of the daemon. `run` serves until `stop` is called or something fatal happened."""
+
+    def __init__(self, site: Site, keys: Keys, seams: Seams, notifier: Notifier) -> None:
+        self.site = site
+        self.seams = seams
+        self.notifier = notifier
+        self.layout = site.layout()
+        self._loop = asyncio.get_running_loop()
+        self._ended: asyncio.Future[None] = self._loop.create_future()
+        self._ended.add_done_callback(lambda f: f.cancelled() or f.exception())
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._effects: set[asyncio.Task[Any]] = set()
+        self._watchers: list[Callable[[Sequence[Record]], None]] = []
+        self.time = TrustedTime(
+            seams.clock, site.clock_trust, seams.boot, lambda: self.mailbox.floor_utc, seams.synchronised
+        )
+        self.devices: dict[str, Device] = self._make_devices()
+        self.pins = PinFactor(Sealer(seams.device_key, token_bytes=seams.token_bytes), seams.workers)
+        self.executor = Executor(
+            clock=seams.clock,
+            locks=self._role(Lock),
+            gates=self._role(Gate),
+            check_pin=lambda effect: check_pin(self.pins, effect),
+            life_s=self.layout.timing.unlock_life_s,
+            spawn=self._spawn_effect,
+        )
+        self.mailbox = Mailbox(
+            layout=self.layout,
+            store=seams.store,
+            clock=seams.clock,
+            now=self.time.now,
+            performer=self.executor,
+            on_published=self._published,
+            on_committed=self._committed,
+            on_failure=self._journal_failed,
+            on_turn=notifier.alive,
+            offline=lambda: not self.online,
+            fatal=self.fatal,
+        )
+        self.executor.connect(self.mailbox.post)
+        self.timers = Timers(seams.clock, self.time.now, self.mailbox.post)
+        self.sensing = Sensing(
+            site.wiring(),
+            Debounce(site.contact_s, site.occupancy_s),
+            level=self.mailbox.level,
+            post=self.mailbox.post,
+            on_bay=self._bay_heard,
+        )
+        self.recovery = Recovery(self.layout.bays, answered=self.sensing.answered, post=self.mailbox.post)
+        self.desk = Desk(site.terminals(), keys, self.mailbox, seams.clock, self.time.now)
+        self.bridge = Bridge(mailbox=self.mailbox, store=seams.store, clock=seams.clock, pins=self.pins)
+        self.cloud = self._make_cloud()
+        self.cloud_alarms: dict[str, str] = {}
+        self._busy: dict[str, set[str]] = {}  # device -> bays and terminals that want its attention
+        self._attending: dict[str, bool] = {}
+        self._reopening: asyncio.Task[Any] | None = None
+        self.journal_error: StoreError | None = None
+        self.strangers: list[str] = []  # bays that the journal knows and the site file does not
+
+    # ------------------------------------------------ parts
+    def _make_devices(self) -> dict[str, Device]:
+        around = Surroundings(
+            clock=self.seams.clock,
+            random=self.seams.random,
+            workers=self.seams.workers,
+            serial=self.seams.serial,
+            pins=self.seams.pins,
+            spawn=lambda coro, name="driver": self.spawn(coro, name),
+        )
+        return {d.name: d.driver.make(d.name, d.options, around) for d in self.site.devices}
+
+    def _role(self, role: type[Any]) -> Mapping[str, tuple[Any, int]]:
+        wanted = {}
+        for bay, (device, channel) in self.site.locks().items():
+            made = self.devices[device]
+            if isinstance(made, role):
+                wanted[bay] = (made, channel)
+        return wanted
+
+    def _make_cloud(self) -> Any:
+        if self.seams.transport is None:
+            return None
+        from vendingd.cloud.client import CloudClient
+
+        # Cursor and outbox are known once the journal is open: the client is made then.
+        return CloudClient
+
+    def _start_cloud(self, loaded: Loaded) -> None:
+        assert self.seams.transport is not None
+        self.cloud = self.cloud(
+            machine=self.layout.machine,
+            transport=self.seams.transport,
+            outbox=self.bridge,
+            deliver=self.bridge.deliver,
+            clock=self.seams.clock,
+            random=self.seams.random,
+            on_status=lambda status: self._tell_status(),
+            alarm=self._cloud_alarm,
+            cursor=self.mailbox.world.machine.cursor,
+            acked=loaded.acked,
+            last=loaded.next_seq - 1,
+            poll_wait_s=self.site.poll_wait_s,
+            check_head=self.bridge.holds_head,
+        )
+        self.bridge.on_committed = self.cloud.committed
+        self.spawn(self.cloud.run(), "cloud")
+
+    @property
+    def online(self) -> bool:
+        status = getattr(self.cloud, "status", None)
+        return bool(status is not None and getattr(status, "online", False))
+
+    def _cloud_alarm(self, name: str, detail: str) -> None:
+        if detail:
+            self.cloud_alarms[name] = detail
+            _log.error("cloud: %s: %s", name, detail)
+        else:
+            self.cloud_alarms.pop(name, None)
+
+    # ------------------------------------------------ tasks
+    def spawn(self, coro: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]:
+        """A task whose death is fatal."""
+        task = self._loop.create_task(coro, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._task_done)
+        return task
+
+    def _task_done(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            why = task.exception()
+            assert why is not None
+            self.fatal(why)
+
+    def _spawn_effect(self, coro: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]:
+        task = self.spawn(coro, name)
+        self._effects.add(task)
+        task.add_done_callback(self._effects.discard)
+        return task
+
+    def fatal(self, why: BaseException) -> None:
+        if not self._ended.done():
+            _log.critical("fatal: %s: %s", type(why).__name__, why, exc_info=why)
+            self._ended.set_exception(Fatal(f"{type(why).__name__}: {why}"))
+
+    def stop(self) -> None:
+        """End in order."""
+        if not self._ended.done():
+            self._ended.set_result(None)
+
+    # ------------------------------------------------ life
+    async def run(self, ready: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Serve. `ready` is awaited once people can be told something (the API opens). Raises Fatal."""
+        for device in self.devices.values():
+            self.spawn(device.run(self._report), f"device {device.name}")
+        self.spawn(self._tick(), "tick")
+        loaded = await self._open()
+        if loaded is not None:
+            await self._load(loaded, first=True)
+        await ready()
+        self.notifier.ready()
+        self._tell_status()
+        await self._ended
+
+    async def _open(self) -> Loaded | None:
+        """The journal, or None where it must be tried again: the machine then says why it is unavailable."""
+        try:
+            return await self.seams.store.open()
+        except StoreError as why:
+            if why.kind is StoreErrorKind.LOCKED:
+                raise  # another daemon runs: two must not
+            self._journal_failed(why)
+            return None
+
+    async def _load(self, loaded: Loaded, *, first: bool) -> None:
+        try:
+            if first:
+                self.strangers = self.mailbox.load(loaded)
+            else:
+                self.mailbox.reopened(loaded)
+        except StateError as why:
+            self._journal_failed(StoreError(StoreErrorKind.CORRUPT, f"{why}; see vendingctl audit verify"))
+            return
+        for bay in self.strangers:
+            _log.error("bay %s is in the journal and not in the site file; what it holds is kept there", bay)
+        self.journal_error = None
+        self._keys_changed()
+        self.bridge.load(self.mailbox.world, loaded.next_seq - 1)
+        self.timers.load(self.mailbox.world)
+        self.recovery.begin()
+        self.sensing.replay()
+        self.recovery.look()
+        if self.seams.transport is not None and isinstance(self.cloud, type):
+            self._start_cloud(loaded)
+        self.mailbox.serve()
+        self._tell_status()
+
+    def _journal_failed(self, why: StoreError) -> None:
+        self.journal_error = why
+        self.mailbox.unavailable = str(why)
+        _log.critical("%s; the machine is unavailable", why)
+        self._tell_status()
+        if self._reopening is None or self._reopening.done():
+            self._reopening = self.spawn(self._reopen(), "reopen the journal")
+
+    async def _reopen(self) -> None:
+        """Until it holds again: reload, sample every level, recover."""
+        pause = REOPEN_FIRST_S
+        while True:
+            await self.seams.clock.sleep_until(self.seams.clock.monotonic() + pause)
+            try:
+                loaded = await self.seams.store.open()
+            except StoreError as why:
+                self.journal_error = why
+                self.mailbox.unavailable = str(why)
+                self._tell_status()
+                pause = min(pause * 2, REOPEN_MOST_S)
+                continue
+            break
+        _log.warning("the journal holds again; sensing everything anew")
+        await self.sample()
+        await self._load(loaded, first=False)
+
+    async def sample(self) -> None:
+        """Read every level of every device afresh, a few seconds at most."""
+        waiting = [d.sample() for d in self.devices.values() if isinstance(d, Sampling)]
+        try:
+            async with asyncio.timeout(5.0):
+                await asyncio.gather(*waiting)
+        except TimeoutError:
+            _log.warning("not every sensor answered in time")
+
+    async def _tick(self) -> None:
+        """An unjournalled event through the mailbox feeds the watchdog."""
+        every = min(5.0, (self.notifier.watchdog_s or 20.0) / 3)
+        while True:
+            await self.seams.clock.sleep_until(self.seams.clock.monotonic() + every)
+            self.mailbox.post(Tick())
+
+    async def shutdown(self) -> None:
+        """What was stepped is journalled, nothing is energised, nothing runs on."""
+        self.notifier.stopping()
+        self.mailbox.unavailable = "stopping"
+        self.recovery.stop()
+        self.timers.stop()
+        if self._effects:
+            await asyncio.wait(tuple(self._effects), timeout=STOP_EFFECTS_S)
+        for task in tuple(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self.sensing.stop()
+        if self.journal_error is None:
+            await self.mailbox.settle()
+        await self.seams.store.close()
+
+    def _bay_heard(self, bay: str) -> None:
+        self.recovery.bay_heard(bay)
+
+    # ------------------------------------------------ reports of devices
+    def _report(self, report: Report) -> None:
+        match report:
+            case LevelRead():
+                if report.sense is Sense.BUTTON:
+                    self.desk.button(report)
+                else:
+                    self.sensing.level(report)
+            case TagRead():
+                if not self.sensing.tag(report):
+                    self.desk.tag(report)
+            case CodeRead():
+                self.desk.code(report)
+            case DigitsEntered():
+                self.desk.digits(report)
+            case KeyPressed():
+                self.desk.key(report)
+            case DeviceStatus():
+                self.sensing.status(report)
+
+    # ------------------------------------------------ what became true
+    def watch(self, watcher: Callable[[Sequence[Record]], None]) -> Callable[[], None]:
+        """Call `watcher` after each publication; returns how to end it."""
+        self._watchers.append(watcher)
+        return lambda: self._watchers.remove(watcher)
+
+    def _published(self, changes: Mapping[Key, Aggregate | None], records: Sequence[Record]) -> None:
+        self.timers.changed(changes)
+        self.bridge.published(changes)
+        if any(kind == "key" for kind, _ in changes):
+            self._keys_changed()
+        self._attend(changes)
+        for watcher in tuple(self._watchers):
+            watcher(records)
+
+    def _committed(self, committed: Committed) -> None:
+        self.bridge.committed(committed)
+
+    def _keys_changed(self) -> None:
+        self.desk.keys.delivered({k: row.jwk for k, row in self.mailbox.world.of["key"].items()})
+
+    def _attend(self, changes: Mapping[Key, Aggregate | None]) -> None:
+        """Buses of bays in use are polled faster, scanners of visited terminals triggered."""
+        for (kind, key), new in changes.items():
+            if kind == "bay" and isinstance(new, Bay):
+                busy = new.state is not BayState.SECURED or new.grant is not None
+                self._want(self.site.devices_of_bay(key), f"bay {key}", busy)
+            elif kind == "visit" and isinstance(new, Visit):
+                self._want(self.site.devices_of_terminal(key), f"visit {key}", new.state is not VisitState.IDLE)
+
+    def _want(self, devices: Sequence[str], who: str, busy: bool) -> None:
+        for name in devices:
+            wanting = self._busy.setdefault(name, set())
+            (wanting.add if busy else wanting.discard)(who)
+            if self._attending.get(name, False) != bool(wanting):
+                self._attending[name] = bool(wanting)
+                device = self.devices[name]
+                if isinstance(device, Attention):
+                    device.attend(bool(wanting))
+
+    # ------------------------------------------------ for the manager
+    def _tell_status(self) -> None:
+        if self.mailbox.unavailable is not None:
+            self.notifier.status(f"unavailable: {self.mailbox.unavailable}")
+            return
+        where = "no cloud" if self.seams.transport is None else "online" if self.online else "offline"
+        self.notifier.status(f"serving {len(self.layout.bays)} bays, {where}")
+
+
+def state_path(state_dir: Path) -> Path:
+    """Where the journal lives."""
+    return state_dir / "journal.db"

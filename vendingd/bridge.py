@@ -1,0 +1,200 @@
+"""Between the cloud client and the mailbox: instructions in, records out, what is over leaves the world."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Callable, Mapping, Sequence
+
+from drivers.ports import Clock
+from fsm import events as e
+from fsm.model import FINAL, Aggregate, Rental
+from fsm.world import Key, World
+from vendingd.cloud import instructions as i
+from vendingd.cloud.events import OutRecord
+from vendingd.cloud.uplink import Head
+from vendingd.cloud.uplink import Refused as RefusedByCloud
+from vendingd.identity.pin import PinError, PinFactor, PinVerifier
+from vendingd.journal.api import Committed, Refused, Store, StoreError
+from vendingd.kernel.inbox import Busy
+from vendingd.kernel.mailbox import Mailbox, Unavailable
+
+_log = logging.getLogger(__name__)
+AGAIN_S = 1.0
+READ_AT_ONCE = 500
+
+
+class Bridge:
+    """The outbox of the uplink and the receiver of the feed."""
+
+    def __init__(
+        self, *, mailbox: Mailbox, store: Store, clock: Clock, pins: PinFactor, forever_utc: float = 4_102_444_800.0
+    ) -> None:
+        """`forever_utc`: until when a revoked rental is remembered (the year 2100, unless told otherwise)."""
+        self._mailbox = mailbox
+        self._store = store
+        self._clock = clock
+        self._pins = pins
+        self._forever_utc = forever_utc
+        self._over: dict[str, int] = {}  # final rental -> seq behind which its history is complete
+        self._unplaced: set[str] = set()
+        self.on_committed: Callable[[int], None] = lambda seq: None
+        self._named: set[str] = set()  # rentals in the parts of a snapshot so far
+
+    # ------------------------------------------------ feed
+    async def deliver(self, cursor: str, instructions: Sequence[i.Instruction], snapshot: bool) -> None:
+        """Returns once the instructions and the cursor are durable, however long the journal is away."""
+        understood = [self._understood(one) for one in instructions]
+        whole = snapshot and cursor != ""
+        event = e.Deliver(cursor, understood, whole, frozenset(self._named) if whole else frozenset())
+        self._named |= {one.rental for one in instructions if snapshot and isinstance(one, i.PutReservation)}
+        if cursor != "":
+            self._named.clear()
+        while True:
+            try:
+                await self._mailbox.deliver(event)
+                return
+            except (Unavailable, Busy) as why:
+                _log.warning("instructions wait: %s", why)
+                await self._clock.sleep_until(self._clock.monotonic() + AGAIN_S)
+
+    def _understood(self, one: i.Instruction) -> e.Instruction:
+        match one:
+            case i.PutReservation():
+                return self._reservation(one)
+            case i.CancelReservation():
+                return e.CancelReservation(one.id, one.rental, one.version)
+            case i.Extend():
+                return e.ExtendRental(one.id, one.rental, one.version, one.due)
+            case i.Purchased():
+                return e.BuyRental(one.id, one.rental, one.version)
+            case i.ReturnedElsewhere():
+                return e.ReturnedElsewhere(one.id, one.rental, one.version, one.machine)
+            case i.AttemptsReset():
+                return e.CloudResetAttempts(one.id, one.rental)
+            case i.CommandUnlock():
+                return e.CloudUnlock(one.id, one.bay, one.reason, one.age_s)
+            case i.CommandAvailability():
+                return e.CloudAvailability(one.id, one.bay, one.in_service, one.reason)
+            case i.DirectoryPut():
+                return e.PutAssets(one.id, tuple((a.id, a.asset_class, a.tags, a.rental) for a in one.assets))
+            case i.DirectoryRemove():
+                return e.RemoveAssets(one.id, one.assets)
+            case i.KeysPut():
+                return e.PutKeys(one.id, tuple((k.kid, k.json) for k in one.keys))
+            case i.PassesRevoke():
+                return e.RevokePasses(one.id, one.rentals, self._forever_utc)
+            case i.Malformed():
+                return e.Unreadable(one.id, one.why)
+            case i.Anchor():
+                # Trimming behind anchors is not done yet: the cloud is told so, and nothing ages out.
+                return e.Unreadable(one.id, "anchors are not supported", outcome="unsupported")
+
+    def _reservation(self, one: i.PutReservation) -> e.Instruction:
+        pin = None
+        if one.pin is not None:
+            try:
+                verifier = PinVerifier(one.pin.salt, one.pin.hash, one.pin.m, one.pin.t, one.pin.p)
+            except PinError as why:
+                return e.Unreadable(one.id, f"rental.pin.{why}")
+            pin = self._pins.enrol(one.rental, verifier)
+        return e.PutReservation(
+            id=one.id,
+            version=one.version,
+            rental=one.rental,
+            window_from=one.window_from,
+            window_to=one.window_to,
+            due=one.due,
+            holder=one.holder,
+            asset=one.asset,
+            asset_class=one.asset_class,
+            demands=one.demands or (),
+            pin=pin,
+        )
+
+    # ------------------------------------------------ outbox
+    async def read(self, after: int, limit: int) -> list[OutRecord]:
+        while True:
+            try:
+                records = await self._store.records(after, min(limit, READ_AT_ONCE))
+                break
+            except StoreError as why:
+                _log.warning("records wait: %s", why)
+                await self._clock.sleep_until(self._clock.monotonic() + AGAIN_S)
+        return [
+            OutRecord(
+                seq=r.seq,
+                epoch=r.epoch,
+                kind=r.kind,
+                subject=r.subject,
+                data=r.data,
+                utc=r.utc,
+                mono=r.mono,
+                utc_trusted=r.utc_trusted,
+                offline=r.offline,
+                hash=r.hash.hex(),
+            )
+            for r in records
+        ]
+
+    async def acked(self, through: int, refused: Sequence[RefusedByCloud]) -> None:
+        aside = [Refused(one.seq, json.dumps(dict(one.problem), sort_keys=True).encode()) for one in refused]
+        self._mailbox.acknowledge(through, aside)
+        for one in refused:
+            await self._alarm_refused(one)
+        over = [rental for rental, seq in self._over.items() if seq <= through]
+        if over:
+            for rental in over:
+                del self._over[rental]
+            self._mailbox.post(e.Acknowledged(over))
+
+    async def _alarm_refused(self, one: RefusedByCloud) -> None:
+        """One word of ours for each record set aside, but none for a refused word about a refused record."""
+        try:
+            records = await self._store.records(one.seq - 1, 1)
+        except StoreError:
+            records = []
+        kind = records[0].kind if records and records[0].seq == one.seq else ""
+        title = str(one.problem.get("title", ""))
+        _log.error("the cloud refused record %d (%s): %s; it is set aside", one.seq, kind, title)
+        if kind != "machine.record_refused":
+            self._mailbox.post(e.RecordRefused(one.seq, title))
+
+    async def holds_head(self, head: Head) -> bool:
+        """Whether the cloud's last record is one of ours, as ours."""
+        try:
+            records = await self._store.records(head.seq - 1, 1)
+        except StoreError:
+            return True
+        if not records or records[0].seq != head.seq:
+            return head.seq == 0
+        return records[0].epoch == head.epoch and records[0].hash.hex() == head.hash
+
+    # ------------------------------------------------ what is over
+    def load(self, world: World, head_seq: int) -> None:
+        """Final rentals of before the start: their history is complete at the journal's head."""
+        self._over = {r.id: head_seq for r in world.of["rental"].values() if r.state in FINAL}
+        self._unplaced.clear()
+
+    def published(self, changes: Mapping[Key, Aggregate | None]) -> None:
+        for (kind, key), new in changes.items():
+            if kind != "rental":
+                continue
+            if isinstance(new, Rental) and new.state in FINAL and not new.deadlines and new.grant is None:
+                self._unplaced.add(key)
+            else:
+                self._unplaced.discard(key)
+                self._over.pop(key, None)
+
+    def committed(self, committed: Committed) -> None:
+        for key in self._unplaced:
+            self._over[key] = committed.last_seq
+        self._unplaced.clear()
+        if committed.last_seq >= committed.first_seq:
+            self.on_committed(committed.last_seq)
+
+
+async def wait_forever() -> None:
+    """A machine without a cloud has nothing to run here."""
+    await asyncio.get_running_loop().create_future()

@@ -1,0 +1,159 @@
+"""The front desk: what terminals read becomes what the domain hears. Secrets stop here.
+
+A pass is verified here as far as keys can tell; everything else about it is the domain's. The same code arrives many
+times a second from a camera: it is passed on once in a while.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from drivers.ports import Clock, CodeRead, DigitsEntered, KeyPressed, LevelRead, Sense, TagRead
+from fsm import events as e
+from fsm.effects import CheckPin
+from fsm.model import Now
+from fsm.step import Step
+from vendingd.identity.factors import Finding
+from vendingd.identity.keys import KeyRing, KeysError
+from vendingd.identity.passes import PassRead, read_pass
+from vendingd.identity.pin import PinFactor
+from vendingd.identity.policy import demands_text
+from vendingd.kernel.mailbox import Mailbox
+
+_log = logging.getLogger(__name__)
+REPEAT_S = 3.0
+MAX_CODE = 4296  # a QR code holds no more alphanumeric characters (ISO/IEC 18004)
+
+Channel = tuple[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Terminals:
+    """Which device stands at which terminal."""
+
+    codes: Mapping[str, str]  # device -> terminal
+    keypads: Mapping[str, str]
+    return_keys: Mapping[Channel, str]
+    tags: Mapping[Channel, str]
+
+
+@dataclass(slots=True)
+class _Seen:
+    digest: bytes = b""
+    at_mono: float = float("-inf")
+
+
+@dataclass(slots=True)
+class Keys:
+    """The issuers' keys: the site's, and those that the cloud delivered."""
+
+    site: KeyRing
+    issuer: str | None = None
+    ring: KeyRing = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.ring = self.site
+
+    def delivered(self, jwks: Mapping[str, str]) -> None:
+        """kid -> JWK text. One that cannot be read is left out, and said."""
+        ring = self.site
+        for kid, jwk in sorted(jwks.items()):
+            try:
+                ring = ring.updated(KeyRing.parse_text(f'{{"keys":[{jwk}]}}'))
+            except KeysError as why:
+                _log.error("key %s of the cloud cannot be used: %s", kid, why)
+        self.ring = ring
+
+
+class Desk:
+    """All methods are called on the loop's thread and never block."""
+
+    def __init__(
+        self, terminals: Terminals, keys: Keys, mailbox: Mailbox, clock: Clock, now: Callable[[], Now]
+    ) -> None:
+        self._terminals = terminals
+        self.keys = keys
+        self._mailbox = mailbox
+        self._clock = clock
+        self._now = now
+        self._seen: dict[str, _Seen] = {}
+
+    # ------------------------------------------------ from devices
+    def code(self, read: CodeRead) -> None:
+        terminal = self._terminals.codes.get(read.device)
+        if terminal is None:
+            return
+        digest = hashlib.sha256(read.data).digest()
+        seen = self._seen.setdefault(terminal, _Seen())
+        again = digest == seen.digest and read.at_mono - seen.at_mono < REPEAT_S
+        seen.digest, seen.at_mono = digest, read.at_mono
+        if not again:
+            self.show(terminal, read.data, read.at_mono)
+
+    def digits(self, read: DigitsEntered) -> None:
+        terminal = self._terminals.keypads.get(read.device)
+        if terminal is not None:
+            self.pin(terminal, read.digits, read.at_mono)
+
+    def key(self, read: KeyPressed) -> None:
+        terminal = self._terminals.keypads.get(read.device)
+        if terminal is not None and read.key == "return":
+            self._mailbox.credential(f"{terminal} return", e.ReturnAsked(terminal), read.at_mono)
+
+    def button(self, read: LevelRead) -> None:
+        terminal = self._terminals.return_keys.get((read.device, read.channel))
+        if terminal is not None and read.sense is Sense.BUTTON and read.value:
+            self._mailbox.credential(f"{terminal} return", e.ReturnAsked(terminal), self._clock.monotonic())
+
+    def tag(self, read: TagRead) -> None:
+        terminal = self._terminals.tags.get((read.device, read.channel))
+        if terminal is not None and read.tag is not None:
+            self._mailbox.credential(f"{terminal} tag", e.TagPresented(terminal, read.tag), read.at_mono)
+
+    # ------------------------------------------------ from devices and from screens
+    def show(self, terminal: str, text: bytes, at_mono: float) -> asyncio.Future[Step]:
+        """A code was shown; the future tells what came of it."""
+        return self._mailbox.credential(terminal, self._judged(terminal, text), at_mono)
+
+    def pin(self, terminal: str, digits: str, at_mono: float) -> asyncio.Future[Step]:
+        return self._mailbox.credential(f"{terminal} pin", e.PinEntered(terminal, digits), at_mono)
+
+    def _judged(self, terminal: str, text: bytes) -> e.AtTerminal:
+        if len(text) > MAX_CODE:
+            return e.CredentialUnreadable(terminal, "malformed")
+        read = read_pass(text, self.keys.ring, issuer=self.keys.issuer)
+        if not isinstance(read, PassRead):
+            _log.info("terminal %s: no pass: %s %s", terminal, read.reason, read.detail)
+            return e.CredentialUnreadable(terminal, str(read.reason))
+        now = self._now()
+        if read.key_not_before is not None and now.trusted and now.utc < read.key_not_before:
+            return e.CredentialUnreadable(terminal, "key_not_yet_valid")
+        said = read.claims
+        return e.PassPresented(
+            terminal=terminal,
+            rental=said.rental,
+            issuer=said.issuer,
+            audience=said.audience,
+            exp=said.exp,
+            nbf=said.nbf,
+            kid=read.kid,
+            key_retired=read.key_retired,
+            asset=said.asset,
+            asset_class=said.asset_class,
+            demands=tuple(demands_text(said.demands)) if said.demands is not None else (),
+            due=said.due,
+            holder=said.holder,
+        )
+
+
+async def check_pin(factor: PinFactor, effect: CheckPin) -> bool | None:
+    """What the executor asks for: right, wrong, or None where it could not be told."""
+    result = await factor.verify(effect.rental, effect.sealed, effect.digits)
+    if result.finding is Finding.UNAVAILABLE:
+        _log.error("the PIN of rental %s could not be checked: %s", effect.rental, result.detail)
+        return None
+    return result.finding is Finding.VERIFIED

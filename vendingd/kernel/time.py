@@ -1,0 +1,105 @@
+"""The machine's clocks, and whether the calendar can be trusted.
+
+Trusted: the kernel says that it is synchronised, or a declared RTC is plausible, or the site assumes it (containers,
+tests), and the time is not behind the floor, the later of the last trusted time journalled and the build's date.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import random
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from drivers.ports import Clock
+from fsm.model import Now
+
+BUILD_UTC = 1_790_000_000.0  # 2026-09-21: no vendingd ran before
+RTC_HORIZON_S = 5 * 366 * 86400.0  # an RTC further ahead of the floor than this has lost its mind
+STA_UNSYNC = 0x0040  # linux/timex.h
+ASK_AGAIN_S = 5.0
+
+
+class SystemClock:
+    """CLOCK_MONOTONIC and CLOCK_REALTIME; the loop's own time is CLOCK_MONOTONIC too."""
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    def utc_now(self) -> float:
+        return time.time()
+
+    async def sleep_until(self, deadline_mono: float) -> None:
+        await asyncio.sleep(max(0.0, deadline_mono - time.monotonic()))
+
+
+class SystemRandom:
+    """Chance for backoff."""
+
+    def random(self) -> float:
+        return random.random()
+
+
+def boot_id() -> str:
+    """The kernel's name for this boot: what CLOCK_MONOTONIC counts from."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+
+
+class _Timex(ctypes.Structure):
+    """struct timex of adjtimex(2), as far as its status; the rest is room."""
+
+    _fields_ = (
+        ("modes", ctypes.c_uint),
+        ("offset", ctypes.c_long),
+        ("freq", ctypes.c_long),
+        ("maxerror", ctypes.c_long),
+        ("esterror", ctypes.c_long),
+        ("status", ctypes.c_int),
+        ("room", ctypes.c_char * 256),
+    )
+
+
+def kernel_synchronised() -> bool:
+    """Whether adjtimex(2) says so (chrony, ntpd and systemd-timesyncd all tell the kernel)."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    timex = _Timex()
+    state = libc.adjtimex(ctypes.byref(timex))
+    return bool(state >= 0 and not timex.status & STA_UNSYNC)
+
+
+class TrustedTime:
+    """Makes each step's `Now`. `trust` is the site's word: kernel, rtc or assume."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        trust: str,
+        boot: str,
+        floor: Callable[[], float],
+        synchronised: Callable[[], bool] = kernel_synchronised,
+    ) -> None:
+        self._clock = clock
+        self._trust = trust
+        self._boot = boot
+        self._floor = floor
+        self._synchronised = synchronised
+        self._asked_mono = float("-inf")
+        self._said = False
+
+    def now(self) -> Now:
+        mono, utc = self._clock.monotonic(), self._clock.utc_now()
+        floor = max(self._floor(), BUILD_UTC)
+        return Now(mono, utc, self._believed(mono, utc, floor), floor, self._boot)
+
+    def _believed(self, mono: float, utc: float, floor: float) -> bool:
+        if self._trust == "assume":
+            return True
+        if utc < floor:
+            return False
+        if self._trust == "rtc" and utc - floor < RTC_HORIZON_S:
+            return True
+        if mono - self._asked_mono >= ASK_AGAIN_S:
+            self._asked_mono, self._said = mono, self._synchronised()
+        return self._said

@@ -1,0 +1,108 @@
+"""What a terminal shows, as data: a code, its parameters and whom to call. Texts and languages are the site's.
+
+Derived from the world, never kept beside it. A refusal's code tells a customer what to do and an attacker nothing:
+everything about a pass that is not genuine is one code.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fsm.model import Alarm, BayState, Purpose, Visit, VisitState
+from fsm.world import World
+
+# What a customer is told of a refusal; reasons that are not listed are told as "refused".
+TOLD: dict[str, str] = {
+    "too_early": "too_early",
+    "too_late": "too_late",
+    "other_machine": "other_machine",
+    "spent": "already_used",
+    "cancelled": "cancelled",
+    "expired": "too_late",
+    "in_use": "in_use",
+    "in_progress": "in_use",
+    "asset_in_use": "in_use",
+    "wait": "wait",
+    "settling": "wait",
+    "late_opening_awaited": "wait",
+    "bay_in_use": "wait",
+    "locked_out": "locked_out",
+    "wrong_pin": "wrong_pin",
+    "cannot_check": "try_again",
+    "estop": "stopped",
+    "no_estop": "stopped",
+    "out_of_service": "out_of_service",
+    "none_available": "none_available",
+    "asset_not_here": "not_here",
+    "no_empty_bay": "no_empty_bay",
+    "unknown_asset": "unknown_asset",
+    "already_here": "already_here",
+    "ask_first": "press_return_first",
+    "factor_unavailable": "call_support",
+    "incident": "call_support",
+    "jammed": "bay_stuck",
+    "not_sent": "bay_stuck",
+    "not_opened": "not_opened",
+    "not_taken": "not_taken",
+    "left_empty": "left_empty",
+    "timed_out": "timed_out",
+    "left": "goodbye",
+    "taken": "enjoy",
+    "returned": "thank_you",
+    "reopened": "goodbye",
+}
+
+
+def prompt(world: World, terminal: str, unavailable: str | None, support: str) -> dict[str, Any]:
+    """`{code, params, support_ref}` for a terminal now."""
+    visit = world.visit(terminal)
+    if visit is None:
+        return {"code": "unknown_terminal", "params": {}, "support_ref": support}
+    code, params = ("unavailable", {}) if unavailable is not None else _of_visit(world, visit)
+    return {"code": code, "params": params, "support_ref": _reference(visit, support)}
+
+
+def _reference(visit: Visit, support: str) -> str:
+    return f"{support} · {visit.id}-{visit.n}" if support else f"{visit.id}-{visit.n}"
+
+
+def _of_visit(world: World, visit: Visit) -> tuple[str, dict[str, Any]]:
+    if visit.state is VisitState.IDLE:
+        if visit.return_until_mono > 0 and visit.reason == "":
+            return "idle", {}
+        return "idle", {}
+    if visit.state is VisitState.VERIFYING:
+        return _verifying(world, visit)
+    if visit.state is VisitState.CHOOSING:
+        return "other_bay_offered", {"bay": visit.bay}
+    if visit.state is VisitState.SERVING:
+        return _serving(world, visit)
+    return TOLD.get(visit.reason, "refused"), {"bay": visit.bay} if visit.bay else {}
+
+
+def _verifying(world: World, visit: Visit) -> tuple[str, dict[str, Any]]:
+    if visit.checking:
+        return "checking", {}
+    rental = world.rental(visit.rental or "")
+    left = world.layout.timing.max_attempts - rental.attempts if rental is not None else 0
+    params: dict[str, Any] = {"factor": visit.wants, "tries_left": left}
+    if visit.reason:
+        params["because"] = TOLD.get(visit.reason, "refused")
+    return f"enter_{visit.wants}", params
+
+
+def _serving(world: World, visit: Visit) -> tuple[str, dict[str, Any]]:
+    bay = world.bay(visit.bay or "")
+    if bay is None:
+        return "wait", {}
+    params: dict[str, Any] = {"bay": bay.id}
+    returning = bay.grant is not None and bay.grant.purpose is Purpose.RETURN
+    if Alarm.HELD_OPEN in bay.alarms:
+        return "close_door_now", params
+    if bay.state is BayState.OPENING:
+        return "open_door", params
+    if bay.state is BayState.SETTLING:
+        return "checking", params
+    if bay.state is BayState.CLOSING:
+        return "gate_closing", params
+    return ("put_and_close" if returning else "take_and_close"), params
