@@ -209,7 +209,7 @@ class Acts:
             raise ValueError("forge: signature, key or kid")
         key = ring.by_kid(args.pop("kid")) if "kid" in args else ring.current
         kid = "nobody" if forge == "kid" else key.kid
-        signer = ring.rogue if forge == "key" else key
+        signer = ring.rogue(key.alg) if forge == "key" else key
         cose = passes.sign(claims, signer, kid=kid, tagged=args.pop("tagged", True))
         shown = {k: v.hex() if isinstance(v, bytes) else v for k, v in claims.items() if v is not None}
         return {"pass": passes.text(cose, tamper=forge == "signature"), "kid": kid, "claims": shown}

@@ -109,7 +109,8 @@ class ControlServer:
             await self._public.down()
         else:
             await self._public.listen()
-        if self._faults.use("forget_cursor"):
+        if self._faults.look("forget_cursor") is not None:
+            self._faults.set({"name": "forget_cursor", "on": False})  # done once, it is over
             self._book.forget_cursors()
         return web.json_response({"on": self._faults.state()})
 

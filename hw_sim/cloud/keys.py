@@ -63,7 +63,7 @@ class Keyring:
     def __init__(self, random: Random) -> None:
         self._random = random
         self.keys: list[SigningKey] = []
-        self.rogue = self._make("rogue", "EdDSA")  # of nobody: for forged passes
+        self._rogues = {alg: self._make("rogue", alg) for alg in COSE_ALG}
         self.add("EdDSA")
 
     def _make(self, kid: str, alg: str) -> SigningKey:
@@ -78,6 +78,10 @@ class Keyring:
         key.not_before = not_before
         self.keys.append(key)
         return key
+
+    def rogue(self, alg: str) -> SigningKey:
+        """A key of nobody, for forged passes."""
+        return self._rogues[alg]
 
     @property
     def current(self) -> SigningKey:

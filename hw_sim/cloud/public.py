@@ -78,8 +78,6 @@ class PublicServer:
         if after is None or not wait.isascii() or not wait.isdigit() or int(wait) > 60:
             return _problem(400, "after and wait are expected")
         self.machines[machine] = {"cursor": after}
-        if self._faults.use("forget_cursor"):
-            self._book.forget_cursors()
         if after == "":
             cursor = self._book.cursor(len(self._book.log))
             items = self._book.snapshot(machine, self._receipts.ledger.over())
@@ -92,10 +90,10 @@ class PublicServer:
             return _problem(410, "The cursor is not known any more")
         twice = self._faults.is_on("duplicate_delivery")
         items, n = self._book.after(n, machine, _DUPLICATED_MOST if twice else PER_ANSWER)
-        if items and twice and self._faults.use("duplicate_delivery"):
+        if items and twice and self._faults.use("duplicate_delivery") is not None:
             new, items = items, self._again.pop(machine, []) + [i for i in items for _ in range(2)]
             self._again[machine] = new
-        if items and self._faults.use("reorder"):
+        if items and self._faults.use("reorder") is not None:
             items.reverse()
         return self._instructions(self._book.cursor(n), items, snapshot=False)
 
@@ -147,7 +145,7 @@ class PublicServer:
             nonsense = self._faults.use("nonsense", path)
             if nonsense is not None:
                 return _nonsense(nonsense.get("what", "text"), answer, path)
-            if self._faults.use("lose_answer", path):
+            if self._faults.use("lose_answer", path) is not None:
                 _break(request)
         return answer
 
