@@ -127,9 +127,7 @@ class Camera:
     async def show(self, text: str, seconds: float, look: str) -> None:
         """Hold a code before the camera; drawing takes a few ms in a thread. Raises ValueError."""
         self.hide()
-        self._shown = await asyncio.to_thread(
-            lambda: [jpeg(phone_scene(text, self.rng, look)) for _ in range(POSES)]
-        )
+        self._shown = await asyncio.to_thread(lambda: [jpeg(phone_scene(text, self.rng, look)) for _ in range(POSES)])
         self.log.add(time.monotonic(), "code_shown", device=self.name, length=len(text), look=look)
         self._hide = asyncio.get_running_loop().call_later(seconds, self.hide)
 

@@ -1,8 +1,8 @@
 """The GPIO lines of the machine: a server on a Unix socket that pin factories (`hw_sim.pins`) connect to.
 
 One JSON object a line. Requests carry an `id` and are answered `{"id", "ok", "level"?, "error"?}`:
-`{"op": "claim", "pin", "function": "input" | "output", "pull"?, "level"?}`, `{"op": "free", "pin"}`.
-`{"op": "write", "pin", "level"}` is not answered. Edges of claimed inputs: `{"edge": pin, "level", "t"}`.
+`{"op": "claim", "pin", "function": "input" | "output", "pull"?, "level"?}`. `{"op": "write", "pin", "level"}` and
+`{"op": "free", "pin"}` are not answered. Edges of claimed inputs come as `{"edge": pin, "level", "t"}`.
 A line belongs to one connection at a time, as it does in the kernel; a connection that ends frees its lines.
 """
 
@@ -155,7 +155,7 @@ class GpioServer:
             return None
         if op == "free":
             self._free(client, pin)
-            return {"id": id, "ok": True}
+            return None
         if op != "claim":
             return {"id": id, "ok": False, "error": f"no op {op!r}"}
         held = self._claims.get(pin)

@@ -264,7 +264,7 @@ class SimPin(PiPin):  # type: ignore[misc]
         self.when_changed = None
         self._mode = "input"
         with contextlib.suppress(PinUnreachable):  # hung up: the simulator has freed it already
-            self._factory.link.ask({"op": "free", "pin": self.line})
+            self._factory.link.send({"op": "free", "pin": self.line})
         self._factory.listen(self, False)
 
     def claim(self) -> int:

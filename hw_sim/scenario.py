@@ -1,23 +1,23 @@
 """Scenario files: how a machine is built, what lies in it at the start, and what people and faults do when.
 
-    seed = 7                              # optional; the command line wins
-    [bay]                                 # shape of every bay: door, bolt, fail, free_s …
-    door = "spring"
-    [[bays]]                              # of single bays; n = [1, 8] repeats
-    id = "bay-3"
-    door = "hand"
-    [[assets]]
-    n = [1, 8]
-    id = "car-{n}"
-    class = "car"
-    tag = "62E30800{n:02X}"
-    bay = "bay-{n}"
-    [devices.locks]                       # what a site file does not know: answer_ms, pulse_ms …
-    answer_ms = 10
-    [[timeline]]                          # seconds after the start; an act (`do`) or a `fault`, see control
-    at_s = 2.0
-    do = "pickup"
-    bay = "bay-1"
+seed = 7                              # optional; the command line wins
+[bay]                                 # shape of every bay: door, bolt, fail, free_s …
+door = "spring"
+[[bays]]                              # of single bays; n = [1, 8] repeats
+id = "bay-3"
+door = "hand"
+[[assets]]
+n = [1, 8]
+id = "car-{n}"
+class = "car"
+tag = "62E30800{n:02X}"
+bay = "bay-{n}"
+[devices.locks]                       # what a site file does not know: answer_ms, pulse_ms …
+answer_ms = 10
+[[timeline]]                          # seconds after the start; an act (`do`) or a `fault`, see control
+at_s = 2.0
+do = "pickup"
+bay = "bay-1"
 """
 
 from __future__ import annotations

@@ -165,8 +165,7 @@ class Bay:
     @property
     def can_open(self) -> bool:
         """A hand could open the door now."""
-        return self.door == "closed" and not self.bolted and not self.faults.door_jammed \
-            and self.shape.door != "gate"
+        return self.door == "closed" and not self.bolted and not self.faults.door_jammed and self.shape.door != "gate"
 
     def open_door(self, now: float, *, force: bool = False) -> None:
         """Pull the door open. Raises Impossible where bolt, operator or a jam hold it."""

@@ -11,6 +11,7 @@ import pytest
 
 from hw_sim.model.log import PhysicalLog
 from hw_sim.wires.line import Line
+from tests.unit.hw_sim.sim_waiting import until
 
 
 class Host:
@@ -64,13 +65,6 @@ class Host:
             self.fd = -1
 
 
-async def until(done: Callable[[], bool]) -> None:
-    """Let the loop turn until something is so; fails the test where it never is."""
-    async with asyncio.timeout(10):
-        while not done():
-            await asyncio.sleep(0.002)
-
-
 @pytest.fixture
 def log() -> PhysicalLog:
     return PhysicalLog()
@@ -107,5 +101,3 @@ async def host() -> AsyncIterator[Callable[..., Awaitable[Host]]]:
     yield open_at
     for one in hosts:
         one.close()
-
-

@@ -1,6 +1,5 @@
 """Serial lines and the devices at their ends, spoken to through ptys with the vendors' frames."""
 
-import asyncio
 import random
 import termios
 from collections.abc import Awaitable, Callable
@@ -13,6 +12,7 @@ from hw_sim.wires.kerong_cu48 import BoardsCU48, CU48Options, summed
 from hw_sim.wires.line import Line
 from hw_sim.wires.lock_8a import Board8AOptions, Boards8A, bcc
 from hw_sim.wires.readers import Keypad, Scanner, TagReader, crc16, rdm6300
+from tests.unit.hw_sim.sim_waiting import until
 
 MakeLine = Callable[..., Line]
 Open = Callable[..., Awaitable[object]]
@@ -36,12 +36,6 @@ def h(text: str) -> bytes:
     return bytes.fromhex(text)
 
 
-async def until(done: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not done():
-            await asyncio.sleep(0.002)
-
-
 def named(log: PhysicalLog, what: str) -> list[dict[str, object]]:
     return [m.to_json() for m in log.after(0) if m.what == what]
 
@@ -58,7 +52,7 @@ def named(log: PhysicalLog, what: str) -> list[dict[str, object]]:
         ({1}, "8A 01 01 11 9B", "8A 01 01 11 9B"),
     ],
 )
-async def test_8a_answers(
+async def test_8a_answers(  # noqa: PLR0917 - pytest's fixtures
     wire: MakeLine, host: Open, log: PhysicalLog, closed: set[int], request_: str, answer: str
 ) -> None:
     line = wire()
@@ -198,9 +192,7 @@ async def test_an_unlock_tells_of_the_exchange_before_it(wire: MakeLine, host: O
     assert before["request_first"] < before["request_last"] < before["answer_last"] < unlock.fields["t_first"]
 
 
-async def test_unplugging_hangs_up_and_plugging_back_starts_clean(
-    wire: MakeLine, host: Open, log: PhysicalLog
-) -> None:
+async def test_unplugging_hangs_up_and_plugging_back_starts_clean(wire: MakeLine, host: Open, log: PhysicalLog) -> None:
     line = wire()
     scanner = Scanner(line, log)
     port = await host(line)
