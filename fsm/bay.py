@@ -51,7 +51,7 @@ from fsm.model import (
     armed,
     disarm,
 )
-from fsm.table import Table, ignore, on
+from fsm.table import Table, ignore, on, reason
 from fsm.world import Turn
 
 SECURED, OPENING, OPEN, CLOSING, SETTLING = (
@@ -97,36 +97,44 @@ def _customer(event: Authorise) -> bool:
 
 
 # ---------------------------------------------------------------- guards of an authorisation
+@reason("settling")
 def recovered(bay: Bay, event: Authorise, turn: Turn) -> bool:
     return turn.sensed(bay.id).recovered or not _customer(event)
 
 
+@reason("estop")
 def no_estop(bay: Bay, event: Authorise, turn: Turn) -> bool:
     return not turn.machine.estop
 
 
+@reason("out_of_service")
 def bay_in_service(bay: Bay, event: Authorise, turn: Turn) -> bool:
     return bay.in_service or not _customer(event)
 
 
+@reason("bay_faulted")
 def not_quarantined(bay: Bay, event: Authorise, turn: Turn) -> bool:
     return bay.quarantined is None or not _customer(event)
 
 
+@reason("bay_faulted")
 def not_faulted(bay: Bay, event: Authorise, turn: Turn) -> bool:
     return not bay.alarms & FAULTS or not _customer(event)
 
 
+@reason("bay_in_use")
 def no_other_grant(bay: Bay, event: Authorise, turn: Turn) -> bool:
     grant = bay.grant
     return grant is None or (grant.lapsed and (grant.rental == event.rental or not _customer(event)))
 
 
+@reason("door_not_closed")
 def door_closed(bay: Bay, event: Authorise, turn: Turn) -> bool:
     door = turn.sensed(bay.id).door
     return door is False or (door is None and not _customer(event))
 
 
+@reason("asset_not_here")
 def asset_inside(bay: Bay, event: Authorise, turn: Turn) -> bool:
     """What is to be released is believed, and sensed, to be inside."""
     if event.purpose not in (Purpose.RELEASE, Purpose.REOPEN):
@@ -137,6 +145,7 @@ def asset_inside(bay: Bay, event: Authorise, turn: Turn) -> bool:
     return not (spec.tag and sensed.tag is not None and tagged(bay, turn) != event.asset)
 
 
+@reason("bay_not_empty")
 def empty_inside(bay: Bay, event: Authorise, turn: Turn) -> bool:
     """A return opens an empty bay, never one with something inside."""
     if event.purpose != Purpose.RETURN:
@@ -327,10 +336,12 @@ def held_open(bay: Bay, event: HeldOpen, turn: Turn) -> Bay:
 
 
 # ---------------------------------------------------------------- closing and settling
+@reason("not_a_gate")
 def is_gate(bay: Bay, event: CloseGate, turn: Turn) -> bool:
     return spec_of(bay, turn).gate
 
 
+@reason("estop")
 def gate_may_move(bay: Bay, event: CloseGate, turn: Turn) -> bool:
     return not turn.machine.estop
 

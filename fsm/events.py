@@ -294,7 +294,8 @@ class EstopChanged(Fact):
 
 @dataclass(frozen=True, slots=True)
 class TamperChanged(Fact):
-    bay: str
+    """The housing's contact; a silent one counts as open."""
+
     open: bool
 
 

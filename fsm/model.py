@@ -223,6 +223,7 @@ class Machine:
     cursor: str = ""
     in_service: bool = True
     estop: bool = False
+    tamper: bool = False  # the housing was opened; latched until a technician clears it
     incident_n: int = 0
 
 

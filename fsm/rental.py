@@ -90,12 +90,10 @@ def _note(rental: Rental, kind: str, turn: Turn, **data: object) -> None:
     turn.record(kind, rental.id, **data)
 
 
+@reason("superseded")
 def newer(rental: Rental, event: Update | Extend | Buy | CloseElsewhere | Cancel, turn: Turn) -> bool:
     version = event.put.version if isinstance(event, Update) else event.version
     return version > rental.version
-
-
-newer.reason = "superseded"  # type: ignore[attr-defined]
 
 
 def same_grant(
@@ -428,6 +426,7 @@ def _back(rental: Rental, bay: str | None, turn: Turn, *, keep_grant: bool = Fal
     return turn.arm_in(rental, "reopen", turn.layout.timing.reopen_s)
 
 
+@reason("spent")
 def may_reopen(rental: Rental, event: Reopen, turn: Turn) -> bool:
     return armed(rental, "reopen") is not None and rental.grant is None and rental.bay is not None
 

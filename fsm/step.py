@@ -200,8 +200,10 @@ def _estop(turn: Turn, event: e.EstopChanged) -> None:
 
 
 def _tamper(turn: Turn, event: e.TamperChanged) -> None:
-    if event.open:
-        turn.put(bays.raise_alarm(turn.bay(event.bay), Alarm.TAMPER, turn))
+    if event.open and not turn.machine.tamper:
+        turn.put(replace(turn.machine, tamper=True))
+        turn.record("machine.alarm_raised", turn.layout.machine, alarm=str(Alarm.TAMPER))
+        turn.urgent = True
 
 
 def _device(turn: Turn, event: e.DeviceChanged) -> None:
@@ -264,16 +266,15 @@ def _unlock(turn: Turn, event: e.TechnicianUnlock) -> None:
 
 def _clear_alarm(turn: Turn, event: e.ClearAlarm) -> None:
     if event.bay is None:
-        if event.alarm != Alarm.ESTOP or not turn.machine.estop:
-            raise Refused("no_such_alarm", event.alarm)
-        turn.put(replace(turn.machine, estop=False))
-        turn.record(
-            "machine.alarm_cleared",
-            turn.layout.machine,
-            alarm=event.alarm,
-            who=event.who,
-            reason=event.reason,
-        )
+        machine = turn.machine
+        if event.alarm == Alarm.ESTOP and machine.estop:
+            turn.put(replace(machine, estop=False))
+        elif event.alarm == Alarm.TAMPER and machine.tamper:
+            turn.put(replace(machine, tamper=False))
+        else:
+            raise Refused("no_such_alarm", f"the machine has no alarm {event.alarm!r}")
+        data = {"alarm": event.alarm, "who": event.who, "reason": event.reason}
+        turn.record("machine.alarm_cleared", turn.layout.machine, **data)
         turn.urgent = True
         return
     bay = turn.bay(event.bay)

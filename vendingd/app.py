@@ -50,7 +50,8 @@ from vendingd.kernel.timers import Timers
 from vendingd.notify import Notifier
 from vendingd.recovery import Recovery
 from vendingd.sensing import Debounce, Sensing
-from vendingd.site.load import Site
+from vendingd.site.resolved import Site
+from vendingd.wiring import attention, terminals, wiring
 
 _log = logging.getLogger(__name__)
 REOPEN_FIRST_S, REOPEN_MOST_S = 0.5, 30.0
@@ -92,11 +93,10 @@ class App:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._effects: set[asyncio.Task[Any]] = set()
         self._watchers: list[Callable[[Sequence[Record]], None]] = []
-        self.time = TrustedTime(
-            seams.clock, site.clock_trust, seams.boot, lambda: self.mailbox.floor_utc, seams.synchronised
-        )
+        self.time = TrustedTime(seams.clock, site.trust, seams.boot, lambda: self.mailbox.floor_utc, seams.synchronised)
         self.devices: dict[str, Device] = self._make_devices()
-        self.pins = PinFactor(Sealer(seams.device_key, token_bytes=seams.token_bytes), seams.workers)
+        sealer = Sealer(seams.device_key, token_bytes=seams.token_bytes)
+        self.pins = PinFactor(sealer, seams.workers, timeout_s=site.pin.timeout_s)
         self.executor = Executor(
             clock=seams.clock,
             locks=self._role(Lock),
@@ -121,19 +121,20 @@ class App:
         self.executor.connect(self.mailbox.post)
         self.timers = Timers(seams.clock, self.time.now, self.mailbox.post)
         self.sensing = Sensing(
-            site.wiring(),
-            Debounce(site.contact_s, site.occupancy_s),
+            wiring(site),
+            Debounce(site.sensing.contact_ms / 1000, site.sensing.occupancy_ms / 1000),
             level=self.mailbox.level,
             post=self.mailbox.post,
             on_bay=self._bay_heard,
         )
         self.recovery = Recovery(self.layout.bays, answered=self.sensing.answered, post=self.mailbox.post)
-        self.desk = Desk(site.terminals(), keys, self.mailbox, seams.clock, self.time.now)
+        self.desk = Desk(terminals(site), keys, self.mailbox, seams.clock, self.time.now)
         self.bridge = Bridge(mailbox=self.mailbox, store=seams.store, clock=seams.clock, pins=self.pins)
         self.cloud = self._make_cloud()
         self.cloud_alarms: dict[str, str] = {}
         self._busy: dict[str, set[str]] = {}  # device -> bays and terminals that want its attention
         self._attending: dict[str, bool] = {}
+        self._attention = attention(site)
         self._reopening: asyncio.Task[Any] | None = None
         self.journal_error: StoreError | None = None
         self.strangers: list[str] = []  # bays that the journal knows and the site file does not
@@ -148,14 +149,14 @@ class App:
             pins=self.seams.pins,
             spawn=lambda coro, name="driver": self.spawn(coro, name),
         )
-        return {d.name: d.driver.make(d.name, d.options, around) for d in self.site.devices}
+        return {d.name: d.driver.make(d.name, d.options, around) for d in self.site.devices.values()}
 
     def _role(self, role: type[Any]) -> Mapping[str, tuple[Any, int]]:
         wanted = {}
-        for bay, (device, channel) in self.site.locks().items():
-            made = self.devices[device]
+        for bay in self.site.bays.values():
+            made = self.devices[bay.lock.device]
             if isinstance(made, role):
-                wanted[bay] = (made, channel)
+                wanted[bay.id] = (made, bay.lock.number)
         return wanted
 
     def _make_cloud(self) -> Any:
@@ -180,7 +181,7 @@ class App:
             cursor=self.mailbox.world.machine.cursor,
             acked=loaded.acked,
             last=loaded.next_seq - 1,
-            poll_wait_s=self.site.poll_wait_s,
+            poll_wait_s=int(self.site.cloud.poll_wait_s) if self.site.cloud is not None else 25,
             check_head=self.bridge.holds_head,
         )
         self.bridge.on_committed = self.cloud.committed
@@ -383,12 +384,12 @@ class App:
         for (kind, key), new in changes.items():
             if kind == "bay" and isinstance(new, Bay):
                 busy = new.state is not BayState.SECURED or new.grant is not None
-                self._want(self.site.devices_of_bay(key), f"bay {key}", busy)
+                self._want(f"bay {key}", busy)
             elif kind == "visit" and isinstance(new, Visit):
-                self._want(self.site.devices_of_terminal(key), f"visit {key}", new.state is not VisitState.IDLE)
+                self._want(f"visit {key}", new.state is not VisitState.IDLE)
 
-    def _want(self, devices: Sequence[str], who: str, busy: bool) -> None:
-        for name in devices:
+    def _want(self, who: str, busy: bool) -> None:
+        for name in self._attention.get(who, ()):
             wanting = self._busy.setdefault(name, set())
             (wanting.add if busy else wanting.discard)(who)
             if self._attending.get(name, False) != bool(wanting):

@@ -27,7 +27,7 @@ class Wiring:
     bolts: Mapping[Channel, str]
     presences: Mapping[Channel, str]
     tags: Mapping[Channel, str]
-    tampers: Mapping[Channel, str]
+    tamper: Channel | None
     estop: Channel | None
 
 
@@ -104,8 +104,8 @@ class Sensing:
                 made = _Level(window, self._bay_level(bay, sense))
                 self._levels[sense, channel] = made
                 self._bays.setdefault(bay, []).append(made)
-        for channel, bay in wiring.tampers.items():
-            self._levels[Sense.TAMPER, channel] = _Level(debounce.contact_s, self._tamper(bay))
+        if wiring.tamper is not None:
+            self._levels[Sense.TAMPER, wiring.tamper] = _Level(debounce.contact_s, self._tamper)
         if wiring.estop is not None:
             self._levels[Sense.ESTOP, wiring.estop] = _Level(debounce.contact_s, self._estop)
 
@@ -151,8 +151,8 @@ class Sensing:
         self._level(f"{bay} tag", TagChanged(bay, tag, known))
         self._on_bay(bay)
 
-    def _tamper(self, bay: str) -> Callable[[bool | None], None]:
-        return lambda value: self._level(f"{bay} tamper", TamperChanged(bay, value is not False))
+    def _tamper(self, value: bool | None) -> None:
+        self._level("tamper", TamperChanged(value is not False))
 
     def _estop(self, value: bool | None) -> None:
         self._level("estop", EstopChanged(value))
@@ -177,6 +177,8 @@ class Sensing:
                 self._level(f"{bay} {sense}", LevelChanged(bay, str(sense), level.settled))
             elif sense is Sense.ESTOP:
                 self._estop(level.settled)
+            elif sense is Sense.TAMPER:
+                self._tamper(level.settled)
         for bay, tag in self._tags.items():
             if tag is not None:
                 self._level(f"{bay} tag", TagChanged(bay, *tag))

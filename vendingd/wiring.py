@@ -1,0 +1,48 @@
+"""From the site file's resolved references to what sensing, desk and executor look up at run time."""
+
+from __future__ import annotations
+
+from vendingd.desk import Terminals
+from vendingd.sensing import Wiring
+from vendingd.site.resolved import Channel, Site
+
+
+def wiring(site: Site) -> Wiring:
+    """Which bay a channel's level speaks of."""
+
+    def of(role: str) -> dict[tuple[str, int], str]:
+        return {_pair(channel): bay for (kind, channel), bay in site.bay_at.items() if kind == role}
+
+    return Wiring(
+        doors={_pair(bay.door): bay.id for bay in site.bays.values()},
+        bolts={_pair(bay.bolt): bay.id for bay in site.bays.values() if bay.bolt is not None},
+        presences=of("presence"),
+        tags=of("tag"),
+        estop=_pair(site.estop) if site.estop is not None else None,
+        tamper=_pair(site.tamper) if site.tamper is not None else None,
+    )
+
+
+def terminals(site: Site) -> Terminals:
+    """Which terminal a reader stands at."""
+    return Terminals(
+        codes={code: one.id for one in site.terminals.values() for code in one.codes},
+        keypads={one.keypad: one.id for one in site.terminals.values() if one.keypad is not None},
+        return_keys={_pair(one.return_key): one.id for one in site.terminals.values() if one.return_key is not None},
+        tags={_pair(one.tag): one.id for one in site.terminals.values() if one.tag is not None},
+    )
+
+
+def attention(site: Site) -> dict[str, tuple[str, ...]]:
+    """Devices that a bay ("bay ID") or a terminal ("visit ID") in use wants to work harder."""
+    wanted: dict[str, tuple[str, ...]] = {}
+    for bay in site.bays.values():
+        used = (bay.lock, bay.door, bay.bolt, bay.presence, bay.tag)
+        wanted[f"bay {bay.id}"] = tuple(dict.fromkeys(c.device for c in used if c is not None))
+    for one in site.terminals.values():
+        wanted[f"visit {one.id}"] = one.codes
+    return wanted
+
+
+def _pair(channel: Channel) -> tuple[str, int]:
+    return channel.device, channel.number
