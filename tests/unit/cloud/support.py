@@ -51,7 +51,7 @@ class Half:
 
 async def settle() -> None:
     """Let everything run that can run without time."""
-    for _ in range(1000):
+    for _ in range(400):
         await asyncio.sleep(0)
 
 
