@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import io
 import math
 import random
 import time
@@ -11,11 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-import numpy as np
-import zxingcpp
 from aiohttp import web
-from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageEnhance, ImageFilter
 
 from hw_sim.model.log import PhysicalLog
 from hw_sim.site import DeviceSpec, SiteError
@@ -25,83 +20,6 @@ FPS = 8.0
 POSES = 4  # a hand is never still: so many pictures of one code, shown in turn
 LOOKS = ("clean", "blurred", "dark", "glare", "noisy", "tilted")
 BOUNDARY = "hwsimframe"
-
-
-def draw_qr(text: str, ec_level: str = "M") -> Image.Image:
-    """The code alone, one pixel a module, with its quiet zone. Raises ValueError where it does not fit."""
-    code = zxingcpp.create_barcode(text, zxingcpp.BarcodeFormat.QRCode, ec_level=ec_level)
-    return Image.fromarray(np.array(zxingcpp.write_barcode_to_image(code, scale=1)))
-
-
-def empty_scene(rng: random.Random) -> Image.Image:
-    """A hall in dim light: a slow gradient with the grain of a sensor."""
-    across = np.linspace(90, 150, WIDTH)[None, :] + np.linspace(-20, 25, HEIGHT)[:, None]
-    return Image.fromarray(_grain(across, rng, 4.0))
-
-
-def _grain(grey: NDArray[np.float64], rng: random.Random, sigma: float) -> NDArray[np.uint8]:
-    noise = np.random.default_rng(rng.getrandbits(64)).normal(0.0, sigma, grey.shape)
-    return np.clip(grey + noise, 0, 255).astype(np.uint8)
-
-
-def phone_scene(text: str, rng: random.Random, look: str = "clean") -> Image.Image:
-    """A phone held before the camera, a little turned and off the middle, as `look` says. Raises ValueError."""
-    if look not in LOOKS:
-        raise ValueError(f"no look {look!r}; there are: {', '.join(LOOKS)}")
-    code = draw_qr(text)
-    scale = max(2, min(8, 400 // code.width))
-    code = code.resize((code.width * scale, code.height * scale), Image.Resampling.NEAREST)
-    side = code.width
-    phone = Image.new("L", (side + 60, side + 160), 235)
-    phone.paste(code, (30, 80))
-    mask = Image.new("L", phone.size, 255)
-    turn = rng.uniform(-8, 8) if look != "tilted" else rng.choice((-1, 1)) * rng.uniform(18, 30)
-    corner = 0.015 if look != "tilted" else 0.05
-    quad = _perspective(phone.size, rng, corner)
-    phone = phone.transform(phone.size, Image.Transform.QUAD, quad, Image.Resampling.BILINEAR)
-    phone = phone.rotate(turn, Image.Resampling.BILINEAR, expand=True)
-    mask = mask.rotate(turn, Image.Resampling.BILINEAR, expand=True)
-    if phone.height > HEIGHT * 1.15:  # the code must stay in the picture
-        shrink = HEIGHT * 1.15 / phone.height
-        size = (int(phone.width * shrink), int(phone.height * shrink))
-        phone, mask = phone.resize(size), mask.resize(size)
-    scene = empty_scene(rng)
-    left = (WIDTH - phone.width) // 2 + rng.randint(-40, 40)
-    top = (HEIGHT - phone.height) // 2 + rng.randint(-10, 10)
-    scene.paste(phone, (left, top), mask)
-    return _spoil(scene, rng, look)
-
-
-def _perspective(size: tuple[int, int], rng: random.Random, most: float) -> tuple[float, ...]:
-    w, h = size
-
-    def off(span: int) -> float:
-        return rng.uniform(-most, 0.0) * span
-
-    return (off(w), off(h), off(w), h - off(h), w - off(w), h - off(h), w - off(w), off(h))
-
-
-def _spoil(scene: Image.Image, rng: random.Random, look: str) -> Image.Image:
-    if look == "blurred":
-        return scene.filter(ImageFilter.GaussianBlur(1.6))
-    if look == "dark":
-        return ImageEnhance.Brightness(scene).enhance(0.3)
-    if look == "noisy":
-        return Image.fromarray(_grain(np.asarray(scene, dtype=np.float64), rng, 28.0))
-    if look == "glare":
-        light = Image.new("L", scene.size, 0)
-        x, y = WIDTH / 2 + rng.uniform(-90, 90), HEIGHT / 2 + rng.uniform(-90, 90)
-        r = rng.uniform(30, 50)
-        ImageDraw.Draw(light).ellipse((x - r, y - r, x + r, y + r), fill=255)
-        light = light.filter(ImageFilter.GaussianBlur(12))
-        return Image.composite(Image.new("L", scene.size, 255), scene, light)
-    return scene
-
-
-def jpeg(image: Image.Image) -> bytes:
-    out = io.BytesIO()
-    image.save(out, "JPEG", quality=85)
-    return out.getvalue()
 
 
 @dataclass(slots=True)
@@ -122,10 +40,14 @@ class Camera:
     _hide: asyncio.TimerHandle | None = None
 
     def __post_init__(self) -> None:
+        from hw_sim.scenes import empty_scene, jpeg
+
         self._empty = [jpeg(empty_scene(self.rng)) for _ in range(2)]
 
     async def show(self, text: str, seconds: float, look: str) -> None:
         """Hold a code before the camera; drawing takes a few ms in a thread. Raises ValueError."""
+        from hw_sim.scenes import jpeg, phone_scene
+
         self.hide()
         self._shown = await asyncio.to_thread(lambda: [jpeg(phone_scene(text, self.rng, look)) for _ in range(POSES)])
         self.log.add(time.monotonic(), "code_shown", device=self.name, length=len(text), look=look)

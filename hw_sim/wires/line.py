@@ -25,6 +25,7 @@ from hw_sim.model.log import PhysicalLog
 
 Received = Callable[[bytes, Sequence[float]], None]
 CLOSED_POLL_S = 0.02  # how soon an opening by the daemon is noticed; Linux has no event for it
+POUR_RETRY_S = 0.002  # a full pty is tried again after this
 SLICE = 16  # received bytes are handed on in pieces of at most this many
 BAUDS = {
     1200: termios.B1200, 2400: termios.B2400, 4800: termios.B4800, 9600: termios.B9600, 19200: termios.B19200,
@@ -227,15 +228,31 @@ class Line:
         """Queue bytes; `done(t)` gets the time at which the last one was written into the pty.
 
         Nothing is written (and `done` not called) while the port is unplugged or not open at the other end.
-        `paced=False` writes all of it at once, for inputs too long to be waited for.
+        `paced=False` writes as fast as the other end reads, for inputs too long to be waited for; faults and
+        other sending do not touch it.
         """
         if not paced:
-            self._write(data)
-            if done is not None:
-                done(time.monotonic())
+            self._pour(memoryview(data), done)
             return
         for _ in range(1 + self.faults.repeats):
             self._queue(data, delay_s + self.faults.late_s, done)
+
+    def _pour(self, data: memoryview, done: Callable[[float], None] | None) -> None:
+        if self._master is None or not self._peer_open or self._hung_up():
+            self.counters.lost_while_closed += len(data)
+            return
+        try:
+            written = os.write(self._master, data[:4096])
+        except BlockingIOError:
+            written = 0
+        except OSError:
+            self.counters.lost_while_closed += len(data)
+            return
+        self.counters.bytes_out += written
+        if written < len(data):
+            self._after(0.0 if written else POUR_RETRY_S, self._pour, data[written:], done)
+        elif done is not None:
+            done(time.monotonic())
 
     def _queue(self, data: bytes, delay_s: float, done: Callable[[float], None] | None) -> None:
         if self._master is None:

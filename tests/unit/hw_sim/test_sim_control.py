@@ -17,11 +17,12 @@ import zxingcpp
 from PIL import Image
 
 from hw_sim.acts import ACTS, Acts
-from hw_sim.camera import LOOKS, phone_scene
+from hw_sim.camera import LOOKS
 from hw_sim.control import Control
 from hw_sim.faults import FAULTS, Faults
 from hw_sim.machine import Machine
 from hw_sim.scenario import parse_scenario, read_scenario
+from hw_sim.scenes import phone_scene
 from hw_sim.site import SiteError, expand, parse_site
 
 SCENARIOS = Path(__file__).parents[3] / "hw_sim" / "scenarios"
@@ -338,6 +339,11 @@ async def test_a_plant_begins_with_one_line_and_ends_without_a_trace(tmp_path: P
     plant.process.send_signal(signal.SIGTERM)
     assert await plant.end() == 0
     assert [p for p in run_dir.rglob("*") if not p.is_dir()] == []
+
+
+async def test_a_machine_without_a_camera_loads_no_picture_libraries() -> None:
+    look = "import hw_sim.plant, sys; sys.exit(any(m in sys.modules for m in ('numpy', 'PIL', 'zxingcpp')))"
+    assert await (await started("-c", look)).end() == 0
 
 
 async def test_a_plant_ends_when_its_standard_input_does(tmp_path: Path) -> None:

@@ -265,6 +265,16 @@ async def test_talking_into_an_answer_is_not_heard(wire: MakeLine, host: Open, l
     assert bank.pulses == []
 
 
+async def test_an_endless_line_is_poured_as_fast_as_it_is_read(wire: MakeLine, host: Open, log: PhysicalLog) -> None:
+    line = wire(baud=1200)
+    scanner = Scanner(line, log)
+    port = await host(line)
+    scanner.show(b"A" * 300_000, 60.0, ended=False, paced=False)
+    assert await port.read(300_000) == b"A" * 300_000
+    await until(lambda: bool(named(log, "scan_sent")))
+    assert line.counters.overrun == 0
+
+
 # ---------------------------------------------------------------- readers
 def test_checksums_of_the_datasheets() -> None:
     assert crc16(h("08 01 00 02 01")) == 0x02DA
