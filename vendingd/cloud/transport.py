@@ -134,9 +134,7 @@ def _loopback(host: str) -> bool:
 
 def _tls(certificate: str | Path | None, key: str | Path | None, ca: str | Path | None) -> ssl.SSLContext:
     if certificate is None or key is None:
-        raise CloudConfigError(
-            "cloud: https wants certificate and key, by which the cloud knows this machine"
-        )
+        raise CloudConfigError("cloud: https wants certificate and key, by which the cloud knows this machine")
     for name, file in (("certificate", certificate), ("key", key), ("ca", ca)):
         if file is not None and not Path(file).is_file():
             raise CloudConfigError(f"cloud: {name}: there is no file {file}")
@@ -149,9 +147,7 @@ def _tls(certificate: str | Path | None, key: str | Path | None, ca: str | Path 
         # an empty password instead of a question on the terminal
         context.load_cert_chain(certificate, key, password="")
     except (ssl.SSLError, OSError) as error:
-        raise CloudConfigError(
-            f"cloud: certificate {certificate} with key {key} cannot be used: {error}"
-        ) from None
+        raise CloudConfigError(f"cloud: certificate {certificate} with key {key} cannot be used: {error}") from None
     return context
 
 
