@@ -1,0 +1,1 @@
+"""What joins a device to this computer: serial lines and GPIO lines."""
