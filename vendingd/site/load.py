@@ -106,6 +106,8 @@ class _Loading:
         )
 
     def _head(self, given: dict[str, Any]) -> Head:
+        # a table that is left out is an empty one: its model need not be built a second time for its defaults
+        given = {key: {} for key, one in Head.model_fields.items() if one.default_factory is not None} | given
         try:
             return Head.model_validate_json(as_json(given), strict=True)
         except ValidationError as error:

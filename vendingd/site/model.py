@@ -26,7 +26,7 @@ Ref = Annotated[str, Field(pattern=rf"^[A-Za-z](?:[A-Za-z0-9_-]|{N})*(?::(?:[0-9
 class Table(BaseModel):
     """Base of the tables: an unknown key stops the start."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
 # ---------------------------------------------------------------- the machine
@@ -312,15 +312,15 @@ class Head(Table):
     version: Literal[1] = Field(alias="schema", description="Version of this format: 1.")
     machine: Id = Field(description="Name of the machine, as the cloud and passes know it.")
     site: Id = Field(description="Name of the site, the audience of passes for a named asset.")
-    clock: Clock = Clock()
-    support: Support = Support()
+    clock: Clock = Field(default_factory=Clock)
+    support: Support = Field(default_factory=Support)
     cloud: Cloud | None = None
-    identity: Identity = Identity()
-    policy: Policies = Policies()
-    pin: Pin = Pin()
-    timing: Timing = Timing()
-    sensing: Sensing = Sensing()
+    identity: Identity = Field(default_factory=Identity)
+    policy: Policies = Field(default_factory=Policies)
+    pin: Pin = Field(default_factory=Pin)
+    timing: Timing = Field(default_factory=Timing)
+    sensing: Sensing = Field(default_factory=Sensing)
     gpio: Gpio | None = None
-    api: Api = Api()
+    api: Api = Field(default_factory=Api)
     estop: Input | None = None
     tamper: Input | None = None

@@ -15,7 +15,7 @@ from vendingd.site.lines import Lines
 from vendingd.site.problems import Problem, SiteError, dotted
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True)
 class Channel:
     """One channel of one device, from 1."""
 
