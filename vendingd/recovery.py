@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable
 
-from fsm.events import Event, Recover, Restarted
+from fsm.events import Event, Recover
 
 SENSE_WITHIN_S = 6.0  # occupancy settles in 1.5 s; a slow bus of many boards needs a little more
 
@@ -39,9 +39,8 @@ class Recovery:
         return frozenset(self._waiting)
 
     def begin(self) -> None:
-        """The world was loaded; levels follow."""
+        """The world was loaded, the restart is stepped; levels follow."""
         self.stop()
-        self._post(Restarted())
         self._waiting = set(self._bays)
         self._handle = asyncio.get_running_loop().call_later(self._within_s, self._time_over)
 

@@ -18,7 +18,7 @@ from typing import Protocol
 
 from drivers.ports import Clock
 from fsm.effects import Effect
-from fsm.events import Event, Tick
+from fsm.events import Event, Restarted, Tick
 from fsm.model import Aggregate, Layout, Now
 from fsm.step import Step, step
 from fsm.world import VOLATILE, Key, Record, World
@@ -128,6 +128,9 @@ class Mailbox:
         self.head.apply(ordered)
         self.world.apply(ordered)
         self.floor_utc = max(self.floor_utc, loaded.floor_utc or 0.0)
+        self._failed = False
+        # Before any level is heard: what was sensed in another life counts no more.
+        self._step(Item(Restarted()))
         return strangers
 
     def serve(self) -> None:
@@ -208,7 +211,7 @@ class Mailbox:
     def _drain_safely(self) -> None:
         try:
             self.drain()
-        except BaseException as why:
+        except BaseException as why:  # noqa: BLE001 - whatever it is, it ends the process
             self._fatal(why)
 
     def drain(self) -> None:
@@ -294,7 +297,7 @@ class Mailbox:
             self._fail(why)
         except asyncio.CancelledError:
             raise
-        except BaseException as why:
+        except BaseException as why:  # noqa: BLE001 - whatever it is, it ends the process
             self._fatal(why)
         finally:
             self._committing = None
@@ -356,9 +359,8 @@ class Mailbox:
 
     def reopened(self, loaded: Loaded) -> None:
         """The store holds again: start from what it has; the sensors are read anew by the caller."""
-        self.load(loaded)
-        self._failed = False
         self.unavailable = "starting"
+        self.load(loaded)
         self._performer.tell_again()
         self.drain()
 
