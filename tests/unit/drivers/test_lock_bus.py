@@ -473,6 +473,17 @@ async def test_broken_and_late_replies(bench: Bench) -> None:
     assert bench.levels() == dict.fromkeys(range(1, 9), False)
 
 
+@virtually
+async def test_a_push_before_the_first_full_reading_is_not_told(bench: Bench) -> None:
+    boards = Boards8A(bench, 1)
+    boards.deaf.add(1)
+    start(bench, device(bench).run)
+    await bench.passes(0.05)
+    boards.peer.send(with_bcc(0x81, 1, 3, 0x00))
+    await bench.passes(0.05)
+    assert bench.reports == []
+
+
 # ---------------------------------------------------------------- CU48
 @virtually
 async def test_cu48_unlock_has_no_reply_and_is_confirmed_by_a_query(bench: Bench) -> None:

@@ -285,3 +285,16 @@ async def test_opening_twice_is_a_defect(pty: Pty) -> None:
     with pytest.raises(RuntimeError, match="open already"):
         await wire.open()
     wire.close()
+
+
+async def test_what_was_received_but_not_read_is_gone_after_reopening(pty: Pty) -> None:
+    wire = pty.wire()
+    await wire.open()
+    os.write(pty.master, b"unread")
+    while not wire._inbox:
+        await asyncio.sleep(0)
+    wire.close()
+    await wire.open()
+    os.write(pty.master, b"fresh")
+    assert await wire.read() == b"fresh"
+    wire.close()
