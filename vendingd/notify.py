@@ -43,6 +43,6 @@ class Notifier:
             return
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as out:
-                out.sendto(message.encode(), self._address)
+                out.sendto(message.encode(), socket.MSG_DONTWAIT, self._address)
         except OSError as why:
             _log.warning("the service manager cannot be told %s: %s", message.split("=", maxsplit=1)[0], why)

@@ -251,17 +251,18 @@ class Stand:
 
     def start_daemon(self, *, wait: bool = True) -> None:
         log = (self.folder / "daemon.log").open("a")
+        arguments = ["--site", "site.toml", "--state-dir", "state", "--runtime-dir", "runtime"]
         path = self.folder / "notify.sock"
         path.unlink(missing_ok=True)
         with log, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
             notify.bind(str(path))
             notify.settimeout(PATIENCE_S)
             self._processes["daemon"] = subprocess.Popen(
-                [sys.executable, "-m", "vendingd.main", "--site", "site.toml", "--state-dir", "state"]
-                + ["--runtime-dir", "runtime", "--log-level", "info"],
+                [sys.executable, "-m", "vendingd.main", *arguments],
                 cwd=self.folder,
                 stdout=log,
                 stderr=log,
+                text=True,
                 env=os.environ
                 | {"HW_SIM_GPIO": str(self.folder / "gpio.sock"), "NOTIFY_SOCKET": str(path)}
                 | self.environment,
