@@ -27,9 +27,7 @@ class WireLostUnwritten(WireLost):
 class Backoff:
     """Delays that double from `first_s` to `longest_s`, each between half and the whole of it by chance."""
 
-    def __init__(
-        self, random: Random, *, first_s: float = FIRST_RETRY_S, longest_s: float = LONGEST_RETRY_S
-    ) -> None:
+    def __init__(self, random: Random, *, first_s: float = FIRST_RETRY_S, longest_s: float = LONGEST_RETRY_S) -> None:
         self._random = random
         self._first_s = first_s
         self._longest_s = longest_s

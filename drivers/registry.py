@@ -54,9 +54,7 @@ def find(name: str) -> Driver:
     offers = {(point.value, point.dist.name if point.dist else "?") for point in points}
     if len({value for value, _ in offers}) > 1:
         packages = ", ".join(sorted(package for _, package in offers))
-        raise DriverUnavailable(
-            f"driver {name!r} is offered by several packages ({packages}): remove all but one"
-        )
+        raise DriverUnavailable(f"driver {name!r} is offered by several packages ({packages}): remove all but one")
     value, package = offers.pop()
     return _load(name, value, package)
 
@@ -70,17 +68,11 @@ def _load(name: str, reference: str, package: str) -> Driver:
             f"driver {name!r} of package {package} cannot be loaded: {exc}; install what it needs"
         ) from exc
     except AttributeError as exc:
-        raise DriverUnavailable(
-            f"driver {name!r} of package {package}: {module} has no {attribute!r}"
-        ) from exc
+        raise DriverUnavailable(f"driver {name!r} of package {package}: {module} has no {attribute!r}") from exc
     if not isinstance(found, Driver):
-        raise DriverUnavailable(
-            f"driver {name!r} of package {package}: {reference} is no drivers.ports.Driver"
-        )
+        raise DriverUnavailable(f"driver {name!r} of package {package}: {reference} is no drivers.ports.Driver")
     if found.name != name:
-        raise DriverUnavailable(
-            f"driver {name!r} of package {package}: {reference} calls itself {found.name!r}"
-        )
+        raise DriverUnavailable(f"driver {name!r} of package {package}: {reference} calls itself {found.name!r}")
     return found
 
 

@@ -37,9 +37,7 @@ class LineScannerOptions(Options):
     trigger: Literal["none", "gm65", "honeywell"] = Field(
         "none", description="How the scanner is told to look; none: it looks all the time or by itself."
     )
-    idle_gap_ms: int = Field(
-        100, ge=10, le=5000, description="A pause this long ends a line without a line end."
-    )
+    idle_gap_ms: int = Field(100, ge=10, le=5000, description="A pause this long ends a line without a line end.")
     max_length: int = Field(
         4296,
         ge=16,

@@ -66,9 +66,7 @@ class LineDecoder:
         self._line += part
         if self._strip:
             self._line = self._line.replace(self._strip, b"")
-        if len(self._line) > self._max_length + len(
-            self._strip
-        ):  # room for an acknowledgement that has begun
+        if len(self._line) > self._max_length + len(self._strip):  # room for an acknowledgement that has begun
             self._drop()
             self._dropping = True
 

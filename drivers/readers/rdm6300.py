@@ -67,9 +67,7 @@ class _Reader:
         self._clock = around.clock
         self._statuses = statuses
         self._decoder = TagDecoder()
-        self._link = Link(
-            device, around.serial(SerialSettings(port, options.baud)), around.clock, around.random
-        )
+        self._link = Link(device, around.serial(SerialSettings(port, options.baud)), around.clock, around.random)
 
     async def run(self, sink: Sink) -> None:
         await self._link.run(
@@ -115,6 +113,4 @@ def _channels(options: Rdm6300Options) -> range:
     return range(1, len(options.ports) + 1)
 
 
-DRIVER = Driver(
-    name="rdm6300", options=Rdm6300Options, make=_make, roles=frozenset({"tag"}), channels=_channels
-)
+DRIVER = Driver(name="rdm6300", options=Rdm6300Options, make=_make, roles=frozenset({"tag"}), channels=_channels)

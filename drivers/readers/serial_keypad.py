@@ -39,9 +39,7 @@ class SerialKeypadOptions(Options):
         "A", description="Character of the key that starts a return; empty where there is none."
     )
     max_digits: int = Field(12, ge=1, le=64, description="An entry of more digits is cleared, not told.")
-    forget_s: float = Field(
-        15.0, gt=0, le=300, description="Digits are forgotten this long after the last key."
-    )
+    forget_s: float = Field(15.0, gt=0, le=300, description="Digits are forgotten this long after the last key.")
 
     @model_validator(mode="after")
     def _distinct(self) -> Self:

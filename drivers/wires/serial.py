@@ -34,9 +34,7 @@ QUIET_S = 0.02  # after opening: what an adapter still had under way is dropped 
 class SerialWire(ByteWire):
     """One serial port."""
 
-    def __init__(
-        self, settings: SerialSettings, workers: Workers | None = None, *, stall_s: float = STALL_S
-    ) -> None:
+    def __init__(self, settings: SerialSettings, workers: Workers | None = None, *, stall_s: float = STALL_S) -> None:
         """With `workers` the port is opened in a thread: a wedged USB adapter can hold open() for seconds."""
         self._settings = settings
         self._workers = workers
