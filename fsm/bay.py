@@ -204,10 +204,18 @@ def was_not_sent(bay: Bay, event: Sent, turn: Turn) -> Bay:
     assert grant is not None
     turn.record("bay.unlock_sent", bay.id, grant=grant.id, sent=event.sent, detail=event.detail or None)
     bay = raise_alarm(bay, Alarm.UNLOCK_FAILED, turn, event.detail)
-    if grant.rental is not None:
-        turn.post("rental", grant.rental, NotOpened(grant.id, why="not_sent"))
     turn.urgent = True
+    if grant.lapsed:  # the word came late; nothing can open late any more
+        return end_lapsed(bay, turn)
+    _say_not_opened(grant, NotOpened(grant.id, why="not_sent"), turn)
     return disarm(replace(bay, grant=None), "open")
+
+
+def _say_not_opened(grant: Grant, word: NotOpened, turn: Turn) -> None:
+    if grant.rental is not None:
+        turn.post("rental", grant.rental, word)
+    elif grant.terminal is not None:
+        turn.post("visit", grant.terminal, Unserved("", word.why))
 
 
 def opened(bay: Bay, event: DoorOpened, turn: Turn) -> Bay:
@@ -265,14 +273,31 @@ def not_opened(bay: Bay, event: OpenTimedOut, turn: Turn) -> Bay:
         why = "jammed"
         bay = raise_alarm(bay, Alarm.JAMMED, turn, "the bolt did not move")
     turn.record("bay.not_opened", bay.id, grant=grant.id, why=why)
-    over = spec.bolt and bolt is True  # locked again: nothing can open late
-    if grant.rental is not None:
-        turn.post("rental", grant.rental, NotOpened(grant.id, why=why, lapsed=not over))
+    return contents_compared(_lapse(bay, why, turn), turn)
+
+
+def _lapse(bay: Bay, why: str, turn: Turn) -> Bay:
+    """Nothing opened. Unless the bolt is sensed locked it may still do so, and then it belongs to this grant."""
+    grant = bay.grant
+    assert grant is not None
+    over = spec_of(bay, turn).bolt and turn.sensed(bay.id).bolt is True
+    _say_not_opened(grant, NotOpened(grant.id, why=why, lapsed=not over), turn)
     turn.urgent = True
     if over:
         return replace(bay, grant=None)
     bay = replace(bay, grant=replace(grant, lapsed=True))
     return turn.arm_in(bay, "lapse", turn.layout.timing.lapse_s)
+
+
+def opened_unseen(bay: Bay, event: OpenTimedOut, turn: Turn) -> bool:
+    """The door was never sensed open, yet the contents changed as the grant meant it: the sensors decide."""
+    if turn.sensed(bay.id).door is not False or not spec_of(bay, turn).presence:
+        return False
+    return _verdict(bay, turn).word in (Word.TAKEN, Word.CAME_BACK)
+
+
+def conclude_unseen(bay: Bay, event: OpenTimedOut, turn: Turn) -> Bay:
+    return conclude(bay, _verdict(bay, turn), turn, outage=False)
 
 
 def bolt_moved(bay: Bay, event: BoltMoved, turn: Turn) -> Bay:
@@ -282,11 +307,12 @@ def bolt_moved(bay: Bay, event: BoltMoved, turn: Turn) -> Bay:
     if event.locked is False and not grant.unbolted:
         return replace(bay, grant=replace(grant, unbolted=True))
     if event.locked and grant.lapsed:
-        return _end_lapsed(bay, turn)
+        return end_lapsed(bay, turn)
     return bay
 
 
-def _end_lapsed(bay: Bay, turn: Turn) -> Bay:
+def end_lapsed(bay: Bay, turn: Turn) -> Bay:
+    """The lapsed grant is over; what waited for it may go on."""
     grant = bay.grant
     assert grant is not None
     if grant.rental is not None:
@@ -300,7 +326,7 @@ def lapse_over(bay: Bay, event: LapseOver, turn: Turn) -> Bay:
         return bay
     if spec_of(bay, turn).bolt and turn.sensed(bay.id).bolt is False:
         return raise_alarm(bay, Alarm.JAMMED, turn, "the bolt does not lock")
-    return _end_lapsed(bay, turn)
+    return end_lapsed(bay, turn)
 
 
 # ---------------------------------------------------------------- open too long
@@ -418,7 +444,12 @@ def conclude(bay: Bay, verdict: Verdict, turn: Turn, *, outage: bool) -> Bay:
     if verdict.stranger and verdict.word is not Word.UNSURE:
         turn.open_incident("unidentified_asset", bay=bay.id, rental=grant.rental)
     if verdict.found is not None:
-        _found(bay, verdict.found, turn, outage)
+        turn.record("asset.received", verdict.found, bay=bay.id, found=True)
+    back = verdict.found or (verdict.inside if verdict.word is Word.CAME_BACK else None)
+    if back is not None:
+        for rental in turn.rentals_out_with(back):
+            if rental.id != grant.rental or grant.settled or verdict.found is not None:
+                turn.post("rental", rental.id, FoundBack(bay.id, back, outage=outage))
     return bay
 
 
@@ -461,6 +492,8 @@ def _without_rental(bay: Bay, grant: Grant, verdict: Verdict, before: str | None
             turn.post("visit", grant.terminal, Unserved("", "left_empty"))
         case Word.UNSURE:
             turn.open_incident(f"unsure_{grant.purpose}", bay=bay.id, asset=before)
+            if grant.terminal is not None:
+                turn.post("visit", grant.terminal, Unserved("", "incident"))
             bay = replace(bay, quarantined="contents are uncertain")
         case _:
             pass
@@ -470,28 +503,33 @@ def _without_rental(bay: Bay, grant: Grant, verdict: Verdict, before: str | None
 def _left_elsewhere(bay: Bay, asset: str, turn: Turn) -> None:
     """An asset is in one place: forget the belief that it is in another bay."""
     other = turn.bay_holding(asset)
-    if other is not None and other.id != bay.id:
-        turn.put(replace(other, asset=None))
-        turn.record("bay.contents_corrected", other.id, asset=asset, now_in=bay.id)
-
-
-def _found(bay: Bay, asset: str, turn: Turn, outage: bool) -> None:
-    turn.record("asset.received", asset, bay=bay.id, found=True)
-    rental = turn.rental_out_with(asset)
-    if rental is not None:
-        turn.post("rental", rental.id, FoundBack(bay.id, asset, outage=outage))
+    if other is None or other.id == bay.id:
+        return
+    turn.record("bay.contents_corrected", other.id, asset=asset, now_in=bay.id)
+    spec, presence = spec_of(other, turn), turn.sensed(other.id).presence
+    if spec.presence and presence is None:
+        other = replace(other, occupancy=Occupancy.UNKNOWN)
+    elif presence:  # something is there, and it is not what we thought
+        other = replace(other, quarantined=other.quarantined or "unidentified contents")
+    else:
+        other = replace(other, occupancy=Occupancy.EMPTY)
+    turn.put(replace(other, asset=None))
 
 
 # ---------------------------------------------------------------- secured: contents
-def contents_sensed(bay: Bay, event: PresenceChanged | TagSeen, turn: Turn) -> Bay:
+def contents_sensed(bay: Bay, event: PresenceChanged | TagSeen | DoorClosed, turn: Turn) -> Bay:
+    return contents_compared(bay, turn)
+
+
+def contents_compared(bay: Bay, turn: Turn) -> Bay:
     """Behind a closed door contents do not change; where a sensor says so, sensors contradict each other."""
     sensed, spec = turn.sensed(bay.id), spec_of(bay, turn)
     if not sensed.recovered or not spec.presence:
         return bay
-    inside = tagged(bay, turn)
     if sensed.presence is None:
         return replace(bay, occupancy=Occupancy.UNKNOWN)
-    agrees = sensed.presence == (bay.asset is not None) and (inside is None or inside == bay.asset)
+    unread = not spec.tag or sensed.tag is None
+    agrees = sensed.presence == (bay.asset is not None) and (unread or tagged(bay, turn) == bay.asset)
     if agrees or (bay.quarantined is not None and sensed.presence):
         occupancy = Occupancy.OCCUPIED if sensed.presence else Occupancy.EMPTY
         return clear_alarm(replace(bay, occupancy=occupancy), Alarm.SENSOR_CONTRADICTION, turn)
@@ -529,30 +567,57 @@ def restart_under_grant(bay: Bay, event: AfterRestart, turn: Turn) -> Bay:
     if sensed.door is None:
         return conclude(bay, Verdict(Word.UNSURE, bay.asset, Occupancy.UNKNOWN), turn, outage=True)
     verdict = _verdict(bay, turn)
-    blind = not spec.presence and grant.purpose is Purpose.RELEASE and not grant.opened
-    if blind and verdict.word is Word.NOT_TAKEN:  # it may have been opened and closed while we were down
-        verdict = Verdict(Word.UNSURE, bay.asset, Occupancy.UNKNOWN)
+    if not grant.opened and verdict.word in NOTHING_MOVED and verdict.found is None and not verdict.stranger:
+        if not spec.presence and grant.purpose in (Purpose.RELEASE, Purpose.REOPEN):
+            # it may have been opened and closed while we were down, and nothing can tell
+            return conclude(bay, Verdict(Word.UNSURE, bay.asset, Occupancy.UNKNOWN), turn, outage=True)
+        turn.record("bay.not_opened", bay.id, grant=grant.id, why="outage")
+        bay = disarm(bay, "open", "warn", "held", "settle", "identify", "lapse")
+        return _lapse(replace(bay, state=SECURED, occupancy=verdict.occupancy), "outage", turn)
     return conclude(bay, verdict, turn, outage=True)
 
 
+NOTHING_MOVED = (Word.NOT_TAKEN, Word.LEFT_EMPTY, Word.UNCHANGED)
+
+
+def opened_while_down(bay: Bay, event: AfterRestart, turn: Turn) -> bool:
+    """Closed again, and a lapsed grant's late opening is seen by what it left behind."""
+    grant, sensed = bay.grant, turn.sensed(bay.id)
+    if grant is None or sensed.door is not False:
+        return False
+    verdict = _verdict(bay, turn)
+    if verdict.unsensed or sensed.presence is None:
+        return False
+    if verdict.stranger:
+        merely_unread = verdict.wait_tag and bay.asset is not None
+        known = bay.quarantined is not None and bay.asset is None
+        return not merely_unread and not known
+    return verdict.found is not None or verdict.word not in (*NOTHING_MOVED, Word.UNSURE)
+
+
+def late_while_down(bay: Bay, event: AfterRestart, turn: Turn) -> Bay:
+    grant = bay.grant
+    assert grant is not None
+    if grant.rental is not None:
+        turn.post("rental", grant.rental, OpenedLate(grant.id))
+    return conclude(bay, _verdict(bay, turn), turn, outage=True)
+
+
 def restart_secured(bay: Bay, event: AfterRestart, turn: Turn) -> Bay:
-    """Closed or unknown, and nothing was under way (at most a lapsed grant)."""
-    spec, sensed, grant = spec_of(bay, turn), turn.sensed(bay.id), bay.grant
-    if grant is not None and sensed.door is False:
-        verdict = _verdict(bay, turn)
-        if grant.rental is not None and verdict.word in (Word.TAKEN, Word.CAME_BACK) and not verdict.unsensed:
-            turn.post("rental", grant.rental, OpenedLate(grant.id))
-            return conclude(bay, verdict, turn, outage=True)
-        bay = _end_lapsed(bay, turn)
-    elif grant is not None:
-        bay = _end_lapsed(bay, turn)
+    """Closed or unknown, and nothing was under way; a lapsed grant lives on until its bolt or its time ends it."""
+    if bay.grant is not None:
+        bolted = spec_of(bay, turn).bolt and turn.sensed(bay.id).bolt is True
+        lapse_s = turn.layout.timing.lapse_s
+        bay = end_lapsed(bay, turn) if bolted else turn.arm_in(bay, "lapse", lapse_s)
+    return _restart_contents(bay, turn)
+
+
+def _restart_contents(bay: Bay, turn: Turn) -> Bay:
+    spec, sensed = spec_of(bay, turn), turn.sensed(bay.id)
+    if not spec.presence and (tagged(bay, turn) in (None, bay.asset) or sensed.door is None):
+        return replace(bay, occupancy=Occupancy.OCCUPIED if bay.asset is not None else Occupancy.EMPTY)
     if sensed.door is None or (spec.presence and sensed.presence is None):
-        return replace(bay, occupancy=Occupancy.UNKNOWN if spec.presence else bay.occupancy)
-    if not spec.presence:
-        believed = Occupancy.OCCUPIED if bay.asset is not None else Occupancy.EMPTY
-        inside = tagged(bay, turn)
-        if inside is None or inside == bay.asset:
-            return replace(bay, occupancy=believed)
+        return replace(bay, occupancy=Occupancy.UNKNOWN)
     nobody = Grant(id=f"{bay.id}.{bay.grant_n + 1}", purpose=Purpose.FORCED, who="nobody", asset=bay.asset, opened=True)
     verdict = judge(nobody, bay, spec, sensed, tagged(bay, turn))
     unread = spec.tag and (not sensed.tag_known or sensed.tag is None)
@@ -560,9 +625,14 @@ def restart_secured(bay: Bay, event: AfterRestart, turn: Turn) -> Bay:
         return replace(bay, occupancy=verdict.occupancy)
     if unread and sensed.presence and bay.asset is not None:
         return replace(bay, occupancy=Occupancy.OCCUPIED)  # there, merely not read yet
-    if bay.quarantined is not None and bay.asset is None and verdict.stranger:
+    if bay.quarantined is not None and bay.asset is None and sensed.presence and verdict.found is None:
         return replace(bay, occupancy=Occupancy.OCCUPIED)  # known, a technician was asked already
-    if not (verdict.word is Word.GONE and not sensed.presence):
+    new = bay.grant_n == 0 and bay.asset is None and bay.occupancy is Occupancy.UNKNOWN  # nothing was believed yet
+    if new and (verdict.stranger or verdict.word is Word.UNSURE):
+        return replace(bay, occupancy=Occupancy.OCCUPIED, quarantined="unidentified contents")
+    if bay.grant is not None:
+        bay = end_lapsed(bay, turn)
+    if not new and not (verdict.word is Word.GONE and not sensed.presence):
         bay = raise_alarm(bay, Alarm.FORCED_OPEN, turn, "contents are not as believed")
     return conclude(replace(bay, grant=nobody, grant_n=bay.grant_n + 1), verdict, turn, outage=True)
 
@@ -587,20 +657,23 @@ ROWS = (
     ),
     # the executor's word
     on(Sent, (OPENING,), SECURED, (nothing_left,), was_not_sent),
+    on(Sent, (SECURED,), None, (nothing_left,), was_not_sent),
     on(Sent, (OPENING, OPEN, SETTLING, CLOSING, SECURED), None, (same_grant,), was_sent),
     ignore(Sent, EVERY),
     # the door
-    on(DoorOpened, (OPENING, SETTLING), OPEN, (has_grant,), opened),
+    on(DoorOpened, (OPENING, SETTLING), OPEN, (), opened),
     on(DoorOpened, (SECURED,), OPEN, (has_grant,), opened),
     on(DoorOpened, (SECURED,), OPEN, (), forced),
     ignore(DoorOpened, (OPEN, CLOSING)),
     on(DoorClosed, (OPEN, CLOSING), SETTLING, (), closed),
-    ignore(DoorClosed, (SECURED, OPENING, SETTLING)),
-    on(CloseGate, (OPEN,), CLOSING, (is_gate, gate_may_move), ask_close),
+    on(DoorClosed, (SECURED,), None, (), contents_sensed),  # it answers again
+    ignore(DoorClosed, (OPENING, SETTLING)),
+    on(CloseGate, (OPEN, CLOSING), CLOSING, (is_gate, gate_may_move), ask_close),
     # the bolt
     on(BoltMoved, EVERY, None, (), bolt_moved),
     # time
     on(OpenTimedOut, (OPENING,), SECURED, (door_silent,), lost_sight),
+    on(OpenTimedOut, (OPENING,), SECURED, (opened_unseen,), conclude_unseen),
     on(OpenTimedOut, (OPENING,), SECURED, (), not_opened),
     ignore(OpenTimedOut, (SECURED, OPEN, CLOSING, SETTLING)),
     on(LapseOver, EVERY, None, (), lapse_over),
@@ -623,6 +696,7 @@ ROWS = (
     # recovery: the table of the design
     on(AfterRestart, EVERY, OPEN, (revived,), keep_open),
     on(AfterRestart, (SECURED,), OPEN, (door_seen_open,), forced),
+    on(AfterRestart, (SECURED,), SECURED, (opened_while_down,), late_while_down),
     on(AfterRestart, (SECURED,), None, (), restart_secured),
     on(AfterRestart, (OPENING, OPEN, CLOSING, SETTLING), SECURED, (), restart_under_grant),
 )

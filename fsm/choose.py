@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from fsm.bay import tagged
 from fsm.model import FAULTS, Bay, BayState, Occupancy, Rental, RentalState
 from fsm.policy import Alternatives, combined
 from fsm.table import Refused
-from fsm.world import Turn
+from fsm.world import Turn, may_take
 
 
 def alternatives(demands: tuple[str, ...]) -> Alternatives | None:
@@ -42,6 +45,8 @@ def unusable(bay: Bay, turn: Turn, rental: str) -> str | None:
     if sensed.door is not False or (spec.presence and sensed.presence is None):
         return "sensor_silent"
     if spec.presence and not sensed.presence:
+        return "asset_not_here"
+    if spec.tag and sensed.tag is not None and tagged(bay, turn) != bay.asset:
         return "asset_not_here"
     return None
 
@@ -96,15 +101,20 @@ def another(turn: Turn, rental: Rental) -> bool:
 
 
 def place(turn: Turn, asset_class: str | None, rental: Rental | None = None) -> str:
-    """An empty bay for a return: the one that a late opening is awaited at, or the first that fits."""
+    """An empty bay for a return: the one that a late opening is awaited at where it works, or the first that fits."""
     if turn.machine.estop:
         raise Refused("estop")
     if rental is not None and rental.grant is not None and rental.bay is not None:
-        return rental.bay
+        own = turn.bay(rental.bay)
+        if may_take(replace(own, grant=None)) and _seen_empty(own, turn):
+            return own.id
     for bay in turn.free_bays():
-        spec, sensed = turn.layout.bays[bay.id], turn.sensed(bay.id)
-        fits = asset_class is None or asset_class in spec.fits or "*" in spec.fits
-        seen = sensed.recovered and sensed.door is False and not (spec.presence and sensed.presence is not False)
-        if fits and seen:
+        fits = turn.layout.bays[bay.id].fits
+        if (asset_class is None or asset_class in fits or "*" in fits) and _seen_empty(bay, turn):
             return bay.id
     raise Refused("no_empty_bay", asset_class or "")
+
+
+def _seen_empty(bay: Bay, turn: Turn) -> bool:
+    spec, sensed = turn.layout.bays[bay.id], turn.sensed(bay.id)
+    return sensed.recovered and sensed.door is False and not (spec.presence and sensed.presence is not False)

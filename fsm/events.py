@@ -175,6 +175,7 @@ class PutReservation(Instruction):
     asset_class: str | None = None
     demands: tuple[str, ...] = ()
     pin: str | None = field(default=None, repr=False)  # sealed verifier
+    pass_exp: float | None = None  # until when a pass of it may be shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -410,6 +411,7 @@ class TryPin(Request):
 @dataclass(frozen=True, slots=True)
 class PinResult(Fact):
     ok: bool | None
+    terminal: str = ""
 
 
 # ---------------------------------------------------------------- cloud or technician → rental

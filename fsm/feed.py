@@ -38,7 +38,8 @@ def deliver(turn: Turn, event: e.Deliver, run: Callable[[], None]) -> None:
             continue
         if not waits and not _waiting(turn, one):
             settle_instruction(turn, one.id, "accepted")
-    if event.snapshot:
+    unread = any(isinstance(one, e.Unreadable) and one.outcome == "malformed" for one in event.instructions)
+    if event.snapshot and not unread:  # what could not be read may name any of them
         _cancel_absent(turn, seen, run)
     turn.put(replace(turn.machine, cursor=event.cursor))
     turn.urgent = True
@@ -58,11 +59,12 @@ def _waiting(turn: Turn, one: e.Instruction) -> bool:
 
 def _cancel_absent(turn: Turn, seen: set[str], run: Callable[[], None]) -> None:
     """A snapshot is the whole truth about what waits; it never takes back what is claimed or released."""
-    for rental in list(turn.world.of["rental"].values()):
+    for known in list(turn.world.of["rental"].values()):
+        rental = turn.rental(known.id) or known
         waits = rental.state in (RentalState.BOOKED, RentalState.READY) and rental.grant is None
         if waits and rental.source == "cloud" and rental.id not in seen and rental.cancel is None:
             turn.post("rental", rental.id, e.Cancel("snapshot", rental.version + 1))
-    run()
+            run()
 
 
 # ---------------------------------------------------------------- reservations
@@ -89,6 +91,9 @@ def _servable(turn: Turn, rental: Rental) -> None:
 
 
 def _cancel(turn: Turn, one: e.CancelReservation) -> bool:
+    rental = turn.rental(one.rental)
+    if rental is not None and rental.cancel == one.id:
+        return True  # told again while its outcome waits
     turn.post("rental", one.rental, e.Cancel(one.id, one.version))
     return False
 
@@ -162,7 +167,9 @@ def _keys(turn: Turn, one: e.PutKeys) -> bool:
 
 def _revoke(turn: Turn, one: e.RevokePasses) -> bool:
     for rental in one.rentals:
-        turn.put(Spent(id=rental, until_utc=one.until, why="revoked"))
+        known = turn.spent(rental)
+        until = max(one.until, known.until_utc if known is not None else 0.0)
+        turn.put(replace(known, until_utc=until) if known else Spent(id=rental, until_utc=until, why="revoked"))
         turn.record("pass.revoked", rental)
     return False
 
@@ -195,10 +202,11 @@ def retire(turn: Turn, key: str) -> None:
     rental = turn.rental(key)
     if rental is None or rental.state not in FINAL or rental.grant is not None or armed(rental, "reopen"):
         return
-    if turn.spent(key) is None:
-        until = max(rental.pass_exp_utc or 0.0, rental.window_to_utc) + KEEP_SPENT_S
-        why = "purchased" if rental.state is RentalState.PURCHASED else "spent"
-        turn.put(Spent(id=key, until_utc=until, why=why, asset=rental.asset))
+    revoked = turn.spent(key)
+    until = max(rental.pass_exp_utc or 0.0, rental.window_to_utc) + KEEP_SPENT_S
+    until = max(until, revoked.until_utc if revoked is not None else 0.0)
+    why = "purchased" if rental.state is RentalState.PURCHASED else "spent"
+    turn.put(Spent(id=key, until_utc=until, why=why, asset=rental.asset))
     turn.drop("rental", key)
     if turn.now.trusted:
         for old in list(turn.world.of["spent"].values()):

@@ -130,7 +130,7 @@ class Rental:
     window_to_utc: float = 0.0
     due_utc: float | None = None
     demands: tuple[str, ...] = ()  # alternatives such as "pass+pin"; () is the site's least
-    pin: str | None = None  # sealed verifier
+    pin: str | None = field(default=None, repr=False)  # sealed verifier
     pass_exp_utc: float | None = None
     asset: str | None = None  # chosen at the claim, then given
     bay: str | None = None  # of the claim, the release or the return
@@ -166,13 +166,14 @@ class Bay:
 
 @dataclass(frozen=True, slots=True)
 class Sensed:
-    """Newest debounced levels of a bay. None: the sensor does not answer (or has not yet)."""
+    """Newest debounced levels of a bay; of the machine itself under the key "". None: no answer (yet)."""
 
     door: bool | None = None  # True: open
     bolt: bool | None = None  # True: locked
     presence: bool | None = None  # True: occupied
     tag: str | None = None  # tag in the field, None: field empty
     tag_known: bool = False  # the reader answers
+    estop: bool | None = None  # True: pressed; the machine's own
     recovered: bool = False  # the table of recovery has decided about this bay since the start
 
 

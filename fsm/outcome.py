@@ -13,7 +13,7 @@ def settle_instruction(turn: Turn, instruction: str, outcome: str, reason: str =
     turn.put(Done(id=instruction, outcome=outcome, reason=reason))
     turn.record("instruction.outcome", instruction, outcome=outcome, reason=reason or None)
     done = turn.world.of["done"]
-    if len(done) >= KEPT:
-        oldest = next(iter(done))
-        if ("done", oldest) not in turn.changes:
+    if len(done) >= KEPT:  # one goes for each that comes, also within one delivery
+        oldest = next((key for key in done if ("done", key) not in turn.changes), None)
+        if oldest is not None:
             turn.drop("done", oldest)

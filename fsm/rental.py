@@ -75,9 +75,15 @@ def booked(put: PutReservation, turn: Turn, old: Rental | None = None) -> Rental
         due_utc=put.due,
         demands=put.demands,
         pin=put.pin,
+        pass_exp_utc=put.pass_exp if old is None else max(put.pass_exp or 0.0, old.pass_exp_utc or 0.0) or None,
     )
     rental = turn.arm_utc(rental, "window_open", put.window_from)
     return turn.arm_utc(rental, "window_close", put.window_to)
+
+
+def window_stays_open(rental: Rental, event: Update, turn: Turn) -> bool:
+    """What was open here stays so: without trusted time nothing would open it anew."""
+    return newer(rental, event, turn) and event.put.window_from <= rental.window_from_utc
 
 
 def update(rental: Rental, event: Update, turn: Turn) -> Rental:
@@ -142,7 +148,8 @@ def _erased(rental: Rental, turn: Turn) -> Rental:
 # ---------------------------------------------------------------- claim
 @reason("locked_out")
 def not_locked_out(rental: Rental, event: Claim | TryPin | Reopen, turn: Turn) -> bool:
-    return not rental.locked_out
+    """A try whose answer was never heard (the plug was pulled) is a try all the same."""
+    return not rental.locked_out and rental.attempts < turn.layout.timing.max_attempts
 
 
 @reason("late_opening_awaited")
@@ -170,15 +177,14 @@ def claim(rental: Rental, event: Claim, turn: Turn) -> Rental:
 
 
 def must_expire(rental: Rental, event: Unclaim | NotOpened | NotTaken | GrantEnded, turn: Turn) -> bool:
-    return rental.expire and not (isinstance(event, NotOpened) and event.lapsed) and _mine(rental, event)
+    if isinstance(event, Unclaim):
+        return rental.expire and rental.grant is None  # a late opening would still be this rental's
+    return rental.expire and not (isinstance(event, NotOpened) and event.lapsed) and rental.grant == event.grant
 
 
 def must_cancel(rental: Rental, event: NotOpened | NotTaken | GrantEnded, turn: Turn) -> bool:
-    return rental.cancel is not None and not (isinstance(event, NotOpened) and event.lapsed) and _mine(rental, event)
-
-
-def _mine(rental: Rental, event: Unclaim | NotOpened | NotTaken | GrantEnded) -> bool:
-    return isinstance(event, Unclaim) or rental.grant == event.grant
+    waits = isinstance(event, NotOpened) and event.lapsed
+    return rental.cancel is not None and not waits and rental.grant == event.grant
 
 
 def unclaim(rental: Rental, event: Unclaim, turn: Turn) -> Rental:
@@ -220,6 +226,15 @@ def pin_spent(rental: Rental, event: PinResult, turn: Turn) -> bool:
     return event.ok is False and rental.attempts >= turn.layout.timing.max_attempts
 
 
+def pin_unchecked(rental: Rental, event: PinResult, turn: Turn) -> bool:
+    return event.ok is None
+
+
+def give_back(rental: Rental, event: PinResult, turn: Turn) -> Rental:
+    """Nothing was compared: no try was had."""
+    return replace(rental, attempts=max(0, rental.attempts - 1))
+
+
 def forget_attempts(rental: Rental, event: PinResult, turn: Turn) -> Rental:
     return replace(rental, attempts=0)
 
@@ -227,6 +242,8 @@ def forget_attempts(rental: Rental, event: PinResult, turn: Turn) -> Rental:
 def lock_out(rental: Rental, event: PinResult, turn: Turn) -> Rental:
     _note(rental, "rental.locked_out", turn, attempts=rental.attempts)
     turn.urgent = True
+    if rental.state is RETURNED:  # nothing is claimed then, only the visit is to end
+        turn.post("visit", event.terminal, Unserved(rental.id, "locked_out"))
     turn.post("rental", rental.id, Unclaim("locked_out"))
     return replace(rental, locked_out=True)
 
@@ -279,8 +296,11 @@ def expired_after_all(rental: Rental, event: NotOpened | NotTaken | GrantEnded, 
 
 def grant_ended(rental: Rental, event: GrantEnded, turn: Turn) -> Rental:
     held = rental.state in (CLAIMED, RELEASING)
-    if rental.state in (ON_TRIP, INCIDENT, RETURNED):
+    if rental.state in (ON_TRIP, INCIDENT):
         return replace(rental, grant=None, bay=None if rental.state is ON_TRIP else rental.bay)
+    if rental.state is RETURNED:
+        rental = replace(rental, grant=None)
+        return rental if armed(rental, "reopen") is not None else _erased(rental, turn)
     return replace(rental, grant=None) if held else replace(rental, grant=None, asset=None, bay=None)
 
 
@@ -337,11 +357,17 @@ def taken(rental: Rental, event: Taken, turn: Turn) -> Rental:
         unsensed=event.unsensed,
     )
     rental = disarm(rental, "window_open", "window_close", "claim", "reopen")
-    if rental.due_utc is None:
+    return _timed_by_due(rental, turn)
+
+
+def _timed_by_due(rental: Rental, turn: Turn) -> Rental:
+    """Out until `due_utc`; secrets go a while after it, or after the window where nothing is due."""
+    if rental.due_utc is not None:
+        rental = turn.arm_utc(rental, "due", rental.due_utc)
+    if rental.pin is None:
         return rental
-    due = rental.due_utc
-    rental = turn.arm_utc(rental, "due", due)
-    return rental if rental.pin is None else turn.arm_utc(rental, "erase", due + turn.layout.timing.erase_after_due_s)
+    last = rental.due_utc if rental.due_utc is not None else rental.window_to_utc
+    return turn.arm_utc(rental, "erase", last + turn.layout.timing.erase_after_due_s)
 
 
 # ---------------------------------------------------------------- on trip
@@ -353,12 +379,8 @@ def due_reached(rental: Rental, event: DueReached, turn: Turn) -> Rental:
 def extend(rental: Rental, event: Extend, turn: Turn) -> Rental:
     rental = replace(rental, due_utc=event.due, version=event.version, overdue=False)
     _note(rental, "rental.extended", turn, due=event.due)
-    if rental.state not in (ON_TRIP, RETURNING):
-        return rental
-    rental = turn.arm_utc(rental, "due", event.due)
-    if rental.pin is None:
-        return rental
-    return turn.arm_utc(rental, "erase", event.due + turn.layout.timing.erase_after_due_s)
+    out = rental.state in (ON_TRIP, RETURNING) or armed(rental, "due") is not None
+    return _timed_by_due(rental, turn) if out else rental
 
 
 def purchased(rental: Rental, event: Buy, turn: Turn) -> Rental:
@@ -483,7 +505,15 @@ def cancel(rental: Rental, event: Cancel, turn: Turn) -> Rental:
 
 def cancel_waits(rental: Rental, event: Cancel, turn: Turn) -> Rental:
     """Its one outcome waits for the bay's word."""
+    if rental.cancel is not None:
+        settle_instruction(turn, rental.cancel, "refused", "superseded")
     return replace(rental, cancel=event.instruction, version=event.version)
+
+
+def cancel_claimed(rental: Rental, event: Cancel, turn: Turn) -> Rental:
+    """Nothing more is authorised, but the bay may still open late."""
+    _unserved(rental, "cancelled", turn)
+    return disarm(replace(cancel_waits(rental, event, turn), terminal=None), "claim")
 
 
 # ---------------------------------------------------------------- incident
@@ -525,6 +555,11 @@ def incident_found(rental: Rental, event: FoundBack, turn: Turn) -> Rental:
     return replace(rental, bay=event.bay)
 
 
+@reason("bay_not_concluded")
+def bay_concluded(rental: Rental, event: Resolve, turn: Turn) -> bool:
+    return rental.grant is None
+
+
 def outcome_ready(rental: Rental, event: Resolve, turn: Turn) -> bool:
     return event.outcome == "ready"
 
@@ -555,13 +590,14 @@ def resolved(rental: Rental, event: Resolve, turn: Turn) -> Rental:
         return turn.arm_utc(rental, "window_close", rental.window_to_utc)
     if event.outcome == "on_trip":
         rental = replace(rental, bay=None)
-        return rental if rental.due_utc is None else turn.arm_utc(rental, "due", rental.due_utc)
+        return _timed_by_due(rental, turn)
     asset = rental.asset
     return replace(_end(rental, turn), asset=asset)
 
 
 ROWS = (
     # booking
+    on(Update, (READY,), None, (window_stays_open,), update),
     on(Update, (BOOKED, READY), BOOKED, (newer,), update),
     on(WindowOpened, (BOOKED,), READY, (), window_opened),
     ignore(WindowOpened, EVERY),
@@ -583,6 +619,7 @@ ROWS = (
     on(TryPin, (CLAIMED, RETURNED), None, (not_locked_out,), try_pin),
     on(PinResult, (CLAIMED, RETURNED), None, (pin_right,), forget_attempts),
     on(PinResult, (CLAIMED, RETURNED), None, (pin_spent,), lock_out),
+    on(PinResult, (CLAIMED, RETURNED), None, (pin_unchecked,), give_back),
     ignore(PinResult, EVERY),
     on(Unlockout, EVERY, None, (), unlock_out),
     # release
@@ -616,7 +653,7 @@ ROWS = (
     ignore(DueReached, EVERY),
     on(Extend, (BOOKED, READY, CLAIMED, RELEASING, ON_TRIP, RETURNING, INCIDENT), None, (newer,), extend),
     on(Buy, (ON_TRIP,), PURCHASED, (newer,), purchased),
-    on(CloseElsewhere, (ON_TRIP,), RETURNED, (newer,), returned_elsewhere),
+    on(CloseElsewhere, (ON_TRIP, RETURNING), RETURNED, (newer,), returned_elsewhere),
     # return
     on(StartReturn, (ON_TRIP,), RETURNING, (), start_return),
     on(StartReturn, (INCIDENT,), None, (), start_return),
@@ -636,6 +673,7 @@ ROWS = (
     on(EraseDue, EVERY, None, (), erase),
     # cancellation
     on(Cancel, (BOOKED, READY), None, (newer, bay_undecided), cancel_waits),
+    on(Cancel, (CLAIMED,), READY, (newer, bay_undecided), cancel_claimed),
     on(Cancel, (BOOKED, READY, CLAIMED), CANCELLED, (newer,), cancel),
     on(Cancel, (RELEASING,), None, (newer,), cancel_waits),
     on(Cancel, (ON_TRIP, RETURNING, RETURNED, PURCHASED, INCIDENT), None, (not_released,)),
@@ -643,11 +681,11 @@ ROWS = (
     on(Unsure, (RELEASING, RETURNING, RETURNED), INCIDENT, (same_grant,), unsure),
     on(Unsure, (INCIDENT,), None, (same_grant,), incident_unsure),
     ignore(Unsure, EVERY),
-    on(Resolve, (INCIDENT,), READY, (outcome_ready,), resolved),
-    on(Resolve, (INCIDENT,), ON_TRIP, (outcome_on_trip,), resolved),
-    on(Resolve, (INCIDENT,), RETURNED, (outcome_returned,), resolved),
-    on(Resolve, (INCIDENT,), CANCELLED, (outcome_cancelled,), resolved),
-    on(Resolve, (INCIDENT,), PURCHASED, (outcome_purchased,), resolved),
+    on(Resolve, (INCIDENT,), READY, (bay_concluded, outcome_ready), resolved),
+    on(Resolve, (INCIDENT,), ON_TRIP, (bay_concluded, outcome_on_trip), resolved),
+    on(Resolve, (INCIDENT,), RETURNED, (bay_concluded, outcome_returned), resolved),
+    on(Resolve, (INCIDENT,), CANCELLED, (bay_concluded, outcome_cancelled), resolved),
+    on(Resolve, (INCIDENT,), PURCHASED, (bay_concluded, outcome_purchased), resolved),
 )
 
 TABLE: Table[Rental, RentalState] = Table("rental", RentalState, BOOKED, ROWS)

@@ -179,20 +179,23 @@ def _restarted(turn: Turn, event: e.Restarted) -> None:
     for key in turn.layout.terminals:
         old = turn.visit(key)
         turn.put(Visit(id=key, n=old.n + 1, timer_n=old.timer_n))
-    for key in turn.layout.bays:
-        turn.put(Sensed(), key)
+    for key in turn.layout.bays:  # levels stay: a world that was loaded has none, or such as were told since
+        turn.put(replace(turn.sensed(key), recovered=False), key)
     for known in list(turn.world.of["rental"].values()):
         if known.state is RentalState.CLAIMED:
             turn.post("rental", known.id, e.Unclaim("restart"))
         if any(d.name == "reopen" and d.boot != turn.now.boot for d in known.deadlines):
             turn.put(replace(known, deadlines=tuple(d for d in known.deadlines if d.name != "reopen")))
             turn.post("rental", known.id, e.ReopenLapsed())
+        _run(turn)
     turn.record("machine.started", turn.layout.machine, boot=turn.now.boot)
 
 
 def _estop(turn: Turn, event: e.EstopChanged) -> None:
     """Power is cut without us; we observe it and latch it, until a technician clears it."""
-    if event.pressed is False or turn.machine.estop:
+    pressed = event.pressed is not False
+    turn.put(replace(turn.sensed(""), estop=pressed), "")
+    if not pressed or turn.machine.estop:
         return
     turn.put(replace(turn.machine, estop=True))
     turn.record("machine.alarm_raised", turn.layout.machine, alarm=str(Alarm.ESTOP))
@@ -256,6 +259,10 @@ def _deadline(turn: Turn, event: e.DeadlineReached) -> None:
     due = next((d for d in agg.deadlines if d.name == event.name and d.n == event.n), None)
     if due is None or (due.clock == "utc" and not turn.now.trusted):
         return
+    if due.clock == "mono" and due.boot != turn.now.boot:
+        return  # after another boot recovery decides instead
+    if isinstance(agg, Bay) and not turn.sensed(agg.id).recovered:
+        return  # so it does until it has looked at this bay
     turn.put(replace(agg, deadlines=tuple(d for d in agg.deadlines if d is not due)))
     _decide(turn, event.kind, event.id, _FIRED[event.kind, event.name]())
 
@@ -268,6 +275,8 @@ def _clear_alarm(turn: Turn, event: e.ClearAlarm) -> None:
     if event.bay is None:
         machine = turn.machine
         if event.alarm == Alarm.ESTOP and machine.estop:
+            if turn.sensed("").estop:
+                raise Refused("still_pressed", "release the e-stop first")
             turn.put(replace(machine, estop=False))
         elif event.alarm == Alarm.TAMPER and machine.tamper:
             turn.put(replace(machine, tamper=False))

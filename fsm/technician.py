@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from fsm import events as e
-from fsm.model import Alarm, BayState, Incident, Occupancy
+from fsm.bay import tagged
+from fsm.model import Alarm, BayState, Incident, Occupancy, RentalState
 from fsm.table import Refused
 from fsm.world import Turn
 
@@ -28,11 +29,13 @@ def set_contents(turn: Turn, event: e.SetContents) -> None:
         other = turn.bay_holding(asset)
         if other is not None and other.id != bay.id:
             raise Refused("already_here", f"{asset} is believed in {other.id}; set that bay empty first")
-        if turn.rental_out_with(asset) is not None:
+        if any(r.state is not RentalState.INCIDENT for r in turn.rentals_out_with(asset)):
             raise Refused("asset_on_trip", f"{asset} is out with a rental; it comes back by a return")
     if spec.presence and sensed.presence is not None and sensed.presence != (asset is not None):
         seen = "occupied" if sensed.presence else "empty"
         raise Refused("sensor_contradicts", f"the presence sensor of {event.bay} says {seen}")
+    if asset is not None and spec.tag and sensed.tag is not None and tagged(bay, turn) != asset:
+        raise Refused("sensor_contradicts", f"the tag reader of {event.bay} reads another tag")
     occupancy = Occupancy.OCCUPIED if asset is not None else Occupancy.EMPTY
     if spec.presence and sensed.presence is None:
         occupancy = Occupancy.UNKNOWN
@@ -45,6 +48,9 @@ def set_contents(turn: Turn, event: e.SetContents) -> None:
         reason=event.reason,
         was=bay.asset,
     )
+    if asset is not None and asset != bay.asset:
+        for rental in turn.rentals_out_with(asset):
+            turn.post("rental", rental.id, e.FoundBack(bay.id, asset))
     turn.put(
         replace(
             bay,

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from fsm import choose, effects
+from fsm.bay import end_lapsed
 from fsm.events import (
     Authorise,
     Claim,
@@ -49,7 +50,7 @@ IDLE, VERIFYING, CHOOSING, SERVING, FAREWELL = (
 EVERY = tuple(VisitState)
 FREE_FAILURES = 3  # a smudged code or two costs nobody time
 OUT = (RentalState.ON_TRIP, RentalState.INCIDENT)
-BUSY = (RentalState.RELEASING, RentalState.RETURNING)
+BUSY = (RentalState.CLAIMED, RentalState.RELEASING, RentalState.RETURNING)
 
 
 # ---------------------------------------------------------------- a pass: which way does it lead?
@@ -63,7 +64,8 @@ def a_return(visit: Visit, event: PassPresented, turn: Turn) -> bool:
     rental = turn.rental(event.rental)
     if rental is not None:
         return rental.state in (*OUT, RentalState.PURCHASED)
-    if turn.spent(event.rental) is not None:
+    spent = turn.spent(event.rental)
+    if spent is not None and spent.why != "revoked":  # a revoked pass may still bring an asset back
         return _bought_back(event, turn)
     out = _directory_asset(event, turn)
     return out is not None and turn.bay_holding(out) is None
@@ -77,8 +79,8 @@ def _bought_back(event: PassPresented, turn: Turn) -> bool:
 def _directory_asset(event: PassPresented, turn: Turn) -> str | None:
     if event.asset is not None:
         return event.asset if turn.asset(event.asset) is not None else None
-    assets = turn.world.of["asset"]
-    return next((a.id for a in assets.values() if a.rental == event.rental), None)
+    known = turn.asset_of_rental(event.rental)
+    return known.id if known is not None else None
 
 
 def a_reopening(visit: Visit, event: PassPresented, turn: Turn) -> bool:
@@ -144,13 +146,10 @@ def too_late(now: Now, exp: float, leeway_s: float) -> bool:
 
 
 def judge(turn: Turn, visit: Visit, event: PassPresented) -> Rental:
-    """The rental that this pass may claim. Raises Refused: revoked, audience, window, spent, in this order."""
+    """The rental that this pass may claim. Raises Refused: key, revoked, audience, window, spent, in this order."""
     spent = turn.spent(event.rental)
     rental = turn.rental(event.rental)
-    if spent is not None and spent.why == "revoked":
-        raise Refused("revoked")
-    if event.key_retired:
-        raise Refused("key_retired", event.kid)
+    _key_and_revocation(turn, event)
     _audience(turn, event)
     leeway = turn.layout.timing.pass_leeway_s
     ready = rental is not None and rental.state is RentalState.READY
@@ -168,9 +167,15 @@ def judge(turn: Turn, visit: Visit, event: PassPresented) -> Rental:
         raise Refused("cancelled")
     if rental.state is RentalState.RETURNED:
         raise Refused("spent")
-    if rental.state in BUSY or rental.state is RentalState.CLAIMED:
-        raise Refused("in_progress" if rental.terminal == visit.id else "in_use")
     return rental
+
+
+def _key_and_revocation(turn: Turn, event: PassPresented) -> None:
+    if event.key_retired:
+        raise Refused("key_retired", event.kid)
+    spent = turn.spent(event.rental)
+    if spent is not None and spent.why == "revoked":
+        raise Refused("revoked")
 
 
 def _audience(turn: Turn, event: PassPresented) -> None:
@@ -186,6 +191,9 @@ def _audience(turn: Turn, event: PassPresented) -> None:
 
 def _claim(visit: Visit, event: PassPresented, turn: Turn) -> Visit:
     """The holder is identified: the rental is theirs for the next two minutes, or the step is refused."""
+    known = turn.rental(event.rental)
+    if known is not None and known.state in BUSY:
+        raise Refused("in_progress" if known.terminal == visit.id else "in_use")
     if turn.machine.estop:
         raise Refused("estop")
     if not turn.machine.in_service:
@@ -243,9 +251,9 @@ def return_by_pass(visit: Visit, event: PassPresented, turn: Turn) -> Visit:
     if rental is None and _bought_back(event, turn):
         spent = turn.spent(event.rental)
         assert spent is not None and spent.asset is not None
-        return _receive(visit, spent.asset, turn)
+        return _bring_bought(visit, spent.asset, turn)
     if rental is not None and rental.state is RentalState.PURCHASED:
-        return _receive(visit, rental.asset or "", turn)
+        return _bring_bought(visit, rental.asset or "", turn)
     if rental is None:
         asset = _directory_asset(event, turn)
         rental = replace(_from_pass(event), state=RentalState.ON_TRIP, source="return", asset=asset)
@@ -254,10 +262,19 @@ def return_by_pass(visit: Visit, event: PassPresented, turn: Turn) -> Visit:
     return _return(visit, rental, turn)
 
 
+def _bring_bought(visit: Visit, asset: str, turn: Turn) -> Visit:
+    if turn.bay_holding(asset) is not None:
+        raise Refused("already_here", asset)
+    return _receive(visit, asset, turn)
+
+
 def _return(visit: Visit, rental: Rental, turn: Turn) -> Visit:
-    if rental.state is RentalState.INCIDENT and rental.grant is not None:
+    before = turn.bay(rental.bay) if rental.grant is not None and rental.bay is not None else None
+    if before is not None and before.grant is not None and not before.grant.lapsed:
         raise Refused("in_progress")
     bay = choose.place(turn, choose.class_of(turn, rental), rental)
+    if before is not None and before.id != bay:  # it does not work: bringing back is always possible elsewhere
+        turn.put(end_lapsed(before, turn))
     turn.post("rental", rental.id, StartReturn(bay, visit.id))
     return replace(_fresh(visit, turn), rental=rental.id, bay=bay, reason="returning")
 
@@ -272,22 +289,19 @@ def _receive(visit: Visit, asset: str, turn: Turn) -> Visit:
 
 def reopen(visit: Visit, event: PassPresented, turn: Turn) -> Visit:
     """All factors of the pick-up, only spent and the window not asked."""
-    _reopen_checks(visit, event, turn)
+    _reopen_checks(event, turn)
     turn.post("rental", event.rental, Reopen(visit.id))
     visit = _fresh(visit, turn)
     return replace(visit, rental=event.rental, have=frozenset({"pass"}), demands=event.demands, reason="reopening")
 
 
-def _reopen_checks(visit: Visit, event: PassPresented, turn: Turn) -> None:
-    spent = turn.spent(event.rental)
-    if spent is not None and spent.why == "revoked":
-        raise Refused("revoked")
-    if event.key_retired:
-        raise Refused("key_retired", event.kid)
+def _reopen_checks(event: PassPresented, turn: Turn) -> None:
+    _key_and_revocation(turn, event)
+    _audience(turn, event)
 
 
 def reopen_and_ask(visit: Visit, event: PassPresented, turn: Turn) -> Visit:
-    _reopen_checks(visit, event, turn)
+    _reopen_checks(event, turn)
     rental = turn.rental(event.rental)
     assert rental is not None
     if rental.locked_out:
@@ -312,8 +326,9 @@ def return_by_tag(visit: Visit, event: TagPresented, turn: Turn) -> Visit:
     asset = turn.asset_by_tag(event.tag)
     if asset is None:
         raise Refused("unknown_asset")
-    if turn.bay_holding(asset.id) is not None:
-        raise Refused("already_here", asset.id)
+    inside = turn.bay_holding(asset.id)
+    if inside is not None and turn.sensed(inside.id).tag in asset.tags:
+        raise Refused("already_here", asset.id)  # sensed there, not merely believed: what is shown is a copy
     rental = turn.rental_out_with(asset.id)
     if rental is None:
         return _receive(visit, asset.id, turn)
@@ -348,7 +363,7 @@ def this_check(visit: Visit, event: PinChecked, turn: Turn) -> bool:
 
 
 def pin_checked(visit: Visit, event: PinChecked, turn: Turn) -> Visit:
-    turn.post("rental", event.rental, PinResult(event.ok))
+    turn.post("rental", event.rental, PinResult(event.ok, visit.id))
     visit = replace(visit, checking=False)
     if event.ok:
         turn.proceed = visit.id

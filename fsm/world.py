@@ -78,7 +78,9 @@ class World:
         self.asset_of_tag: dict[str, str] = {}
         self.bays_with: dict[str, set[str]] = {}  # asset class -> bays with such an asset inside
         self.free: set[str] = set()  # bays that may take a return, as far as their own row says
-        self.apply({("machine", "machine"): Machine()})
+        self.order = {bay: n for n, bay in enumerate(layout.bays)}
+        self.asset_of_rental: dict[str, str] = {}  # as the directory says
+        self.apply({("machine", "machine"): Machine(), ("sensed", ""): Sensed()})
         for bay in layout.bays:
             self.apply({("bay", bay): Bay(id=bay), ("sensed", bay): Sensed()})
         for terminal in layout.terminals:
@@ -141,6 +143,11 @@ class World:
                     self.asset_of_tag[tag] = asset.id
                 elif self.asset_of_tag.get(tag) == asset.id:
                     del self.asset_of_tag[tag]
+            if asset.rental is not None:
+                if add:
+                    self.asset_of_rental[asset.rental] = asset.id
+                elif self.asset_of_rental.get(asset.rental) == asset.id:
+                    del self.asset_of_rental[asset.rental]
             bay = self.bay_of_asset.get(asset.id)
             if bay is not None:
                 inside = self.bays_with.setdefault(asset.asset_class, set())
@@ -193,6 +200,7 @@ class Turn:
     urgent: bool = False  # must be durable before anything is said or done about it
     changed: bool = False
     proceed: str | None = None  # a terminal whose visit may go on, tried after the fact that allows it
+    tags: dict[str, str] = field(default_factory=dict)  # tag -> asset, of assets in `changes`
 
     # ------------------------------------------------ reading through the overlay
     def get(self, kind: str, key: str) -> Aggregate | None:
@@ -233,12 +241,17 @@ class Turn:
         return self.world.layout
 
     def asset_by_tag(self, tag: str) -> Asset | None:
-        for (kind, _), new in self.changes.items():
-            if kind == "asset" and isinstance(new, Asset) and tag in new.tags:
-                return new
-        known = self.world.asset_of_tag.get(tag)
+        for known in (self.tags.get(tag), self.world.asset_of_tag.get(tag)):
+            asset = self.asset(known) if known is not None else None
+            if asset is not None and tag in asset.tags:
+                return asset
+        return None
+
+    def asset_of_rental(self, rental: str) -> Asset | None:
+        """The asset that the operator's directory says to be with a rental."""
+        known = self.world.asset_of_rental.get(rental)
         asset = self.asset(known) if known is not None else None
-        return asset if asset is not None and tag in asset.tags else None
+        return asset if asset is not None and asset.rental == rental else None
 
     def bay_holding(self, asset: str) -> Bay | None:
         """The bay in which the asset is believed."""
@@ -260,15 +273,18 @@ class Turn:
             if rental is not None and rental.state not in FINAL and asset in (rental.named, rental.asset):
                 yield rental
 
-    def rental_out_with(self, asset: str) -> Rental | None:
-        """The rental whose asset is outside: on trip, coming back, or in an incident."""
+    def rentals_out_with(self, asset: str) -> list[Rental]:
+        """Rentals whose asset is outside: on trip, coming back, or in an incident."""
         out = (RentalState.ON_TRIP, RentalState.RETURNING, RentalState.INCIDENT)
-        return next((r for r in self.rentals_of(asset) if r.asset == asset and r.state in out), None)
+        return [r for r in self.rentals_of(asset) if r.asset == asset and r.state in out]
+
+    def rental_out_with(self, asset: str) -> Rental | None:
+        return next(iter(self.rentals_out_with(asset)), None)
 
     def bays_with_class(self, asset_class: str) -> list[Bay]:
         ids = set(self.world.bays_with.get(asset_class, ()))
         ids.update(key for (kind, key) in self.changes if kind == "bay")
-        bays = [self.bay(key) for key in self.layout.bays if key in ids]
+        bays = [self.bay(key) for key in sorted(ids, key=self.world.order.__getitem__)]
         return [
             b
             for b in bays
@@ -281,10 +297,10 @@ class Turn:
 
     def free_bays(self) -> Iterator[Bay]:
         """Bays that may take an asset, in the site's order; lazily, most callers want the first that fits."""
-        ids = self.world.free | {key for (kind, key) in self.changes if kind == "bay"}
-        few = len(ids) * 4 <= len(self.layout.bays)
-        for key in sorted(ids, key=_natural) if few else self.layout.bays:
-            if key in ids and may_take(bay := self.bay(key)):
+        free, changed = self.world.free, {key for (kind, key) in self.changes if kind == "bay"}
+        few = (len(free) + len(changed)) * 4 <= len(self.layout.bays)
+        for key in sorted(free | changed, key=self.world.order.__getitem__) if few else self.layout.bays:
+            if (key in free or key in changed) and may_take(bay := self.bay(key)):
                 yield bay
 
     # ------------------------------------------------ writing
@@ -292,6 +308,8 @@ class Turn:
         kind = KIND_OF[type(new)]
         ident = key if key is not None else cast(Any, new).id
         self.changes[kind, ident] = new
+        if isinstance(new, Asset):
+            self.tags.update(dict.fromkeys(new.tags, new.id))
         if kind not in VOLATILE:
             self.changed = True
 
@@ -327,6 +345,7 @@ class Turn:
         self.changes, records, effects, self.urgent, self.changed = mark
         del self.records[records:], self.effects[effects:]
         self.queue.clear()
+        self.tags = {tag: new.id for new in self.changes.values() if isinstance(new, Asset) for tag in new.tags}
 
     def open_incident(self, kind: str, *, bay: str | None, asset: str | None = None, rental: str | None = None) -> str:
         """A new incident aggregate with its record; returns its id."""
@@ -337,8 +356,3 @@ class Turn:
         self.record("incident.opened", ident, kind=kind, bay=bay, asset=asset, rental=rental)
         self.urgent = True
         return ident
-
-
-def _natural(key: str) -> tuple[str, int]:
-    digits = key[len(key.rstrip("0123456789")) :]
-    return key[: len(key) - len(digits)], int(digits or 0)

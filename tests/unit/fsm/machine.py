@@ -76,7 +76,7 @@ class Bench:
         return self
 
     def tag_of(self, asset: str | None) -> str | None:
-        known = self.world.of["asset"].get(asset)
+        known = self.world.of["asset"].get(asset or "")
         return known.tags[0] if isinstance(known, Asset) else None
 
     def sense(self, bay: str, *, door: Any = KEEP, bolt: Any = KEEP, presence: Any = KEEP, tag: Any = KEEP) -> None:

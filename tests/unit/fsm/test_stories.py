@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from fsm import events as e
 from fsm.effects import Unlock
 from fsm.model import Alarm, BayState, RentalState, VisitState
-
 from tests.unit.fsm.machine import HOUR, bench
 
 
@@ -228,7 +229,7 @@ def test_reopening_within_five_minutes() -> None:
         ({"key_retired": True}, "key_retired"),
     ],
 )
-def test_pass_never_heard_of(over: dict[str, object], reason: str | None) -> None:
+def test_pass_never_heard_of(over: dict[str, Any], reason: str | None) -> None:
     m = bench()
     shown = m.show("new", **({"asset": "car1"} | over))
     assert shown.refused == reason

@@ -1,0 +1,77 @@
+"""Every word by which a request may be refused, and what it means for whoever asked.
+
+Words are stable: they stand in records, in instructions' outcomes and in prompts. Texts for customers belong to the
+site; these meanings are for technicians and for whoever writes such texts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+REASONS: Mapping[str, str] = {
+    # the shape of the request
+    "wrong_state": "not possible in the state that it is in now; the detail names the state",
+    "unknown_terminal": "this machine has no such terminal",
+    "unknown_bay": "this machine has no such bay",
+    "unknown_rental": "this machine knows no such rental, or it has left its memory after its end",
+    "unknown_incident": "no such incident is open",
+    "unknown_asset": "the asset, or its tag, is not in the operator's directory",
+    "unknown_outcome": "not an outcome that this incident can have; the detail names those that it can",
+    "outcome_needed": "the incident holds a rental: say what became of it",
+    "no_such_alarm": "no such alarm is raised there",
+    "not_a_gate": "the bay has no powered gate that could be asked to close",
+    # what was shown
+    "malformed": "the code is no pass, or the instruction cannot be read",
+    "unknown_key": "the pass is signed by a key that this machine does not have",
+    "wrong_algorithm": "the pass is signed in a way that its key is not for",
+    "bad_signature": "the pass is forged, damaged, or not of this issuer",
+    "missing_claim": "the pass lacks something that it must say",
+    "bad_claim": "the pass says something impossible",
+    "wrong_issuer": "the pass is of an issuer that this machine does not serve",
+    "key_not_yet_valid": "the pass is signed by a key whose time has not come",
+    "key_retired": "the pass is signed by a retired key; it still brings an asset back",
+    "revoked": "the pass was revoked; it still brings an asset back",
+    "other_machine": "the pass is for another machine",
+    "too_early": "the pick-up window has not opened",
+    "too_late": "the pick-up window has closed",
+    "spent": "the pass has served its rental; nothing is to be had by it any more",
+    "cancelled": "the reservation was cancelled, or its cancellation waits for the bay",
+    "factor_unavailable": "something that is demanded cannot be checked here: a technician's case",
+    "not_asked": "nobody was asked for a PIN here",
+    "locked_out": "too many wrong PINs; a technician or the cloud lifts it",
+    "wait": "too many bad credentials at this terminal, or one is being checked: a moment's patience",
+    "in_use": "the same pass is in use at another terminal",
+    "in_progress": "it is already under way here: look at the bay",
+    "timed_out": "too much time has passed; start anew",
+    # a pick-up
+    "estop": "the e-stop is latched: nothing moves until a technician clears it",
+    "out_of_service": "the operator has taken the bay or the machine out of service for pick-ups",
+    "settling": "the machine has just started and is still looking at its bays: a moment's patience",
+    "sensor_silent": "a sensor of the bay does not answer",
+    "bay_in_use": "the bay is open, or somebody else's opening has not ended",
+    "bay_faulted": "the bay has a fault or is quarantined: a technician's case",
+    "bay_not_empty": "something is in the bay that should be empty",
+    "door_not_closed": "the door of the bay is not sensed closed",
+    "asset_not_here": "the booked asset is not in this machine",
+    "asset_in_use": "the asset is being handed out, is in a bay, or is named by a rental",
+    "none_available": "every asset of the booked class is given out or promised",
+    "late_opening_awaited": "the bay that was unlocked before may still open; no other is opened until that is over",
+    # a return
+    "no_empty_bay": "no empty bay takes this asset now",
+    "already_here": "the asset is in the machine already",
+    "ask_first": "a tag returns an asset only after somebody asked for a return at the terminal",
+    # technicians
+    "does_not_fit": "the bay does not take assets of this class",
+    "asset_on_trip": "the asset is out with a rental; it comes back by a return",
+    "sensor_contradicts": "a sensor of the bay says the opposite",
+    "bay_not_concluded": "a bay of the rental is still open or may still open; wait for it to end",
+    "still_pressed": "the e-stop is still pressed",
+    # the cloud's instructions
+    "superseded": "a newer version of this rental is known",
+    "already_over": "the rental has ended here, or its pass was revoked",
+    "already_released": "the asset was given out before the cancellation came",
+    "incident": "it is not clear what became of the asset: a technician decides",
+    "stale": "the command is too old to be obeyed, or does not say how old it is",
+    "tag_in_use": "the tag belongs to another asset",
+    "unsupported": "this machine cannot do that",
+}
