@@ -50,7 +50,7 @@ def _read(name: str, table: object, folder: Path, found: Findings) -> DeviceEntr
     try:
         options = driver.options.model_validate_json(as_json(given), strict=True)
     except ValidationError as error:
-        found.invalid(error, path, driver.options)
+        found.invalid(error, path, driver.options, otherwise=f"see the options of {driver.name} in docs/site-file.md")
         return None
     if not good_name:
         return None

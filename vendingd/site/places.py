@@ -17,6 +17,19 @@ from vendingd.site.resolved import BayWiring, Channel, TerminalWiring
 
 T = TypeVar("T", bound=Repeated)
 
+_ROLES = {
+    "lock": "a lock",
+    "gate": "a gate operator",
+    "door": "a door sensor",
+    "bolt": "a bolt sensor",
+    "presence": "a presence sensor",
+    "tag": "a tag reader",
+    "code": "a reader of codes",
+    "keypad": "a keypad",
+    "button": "a button",
+    "estop": "an e-stop",
+    "tamper": "a housing contact",
+}
 _TEMPLATE = re.compile(r"\{n(?::(0[1-9]))?\}")
 
 
@@ -43,7 +56,9 @@ class Wires:
             return None
         if role not in device.roles:
             able = [other.name for other in self._devices.values() if other is not None and role in other.roles]
-            reason = f"devices.{name} ({device.driver.name}) cannot be a {role}, it offers {_listed(device.roles)}"
+            reason = (
+                f"devices.{name} ({device.driver.name}) cannot be {_ROLES[role]}, it offers {_listed(device.roles)}"
+            )
             self._found.error(path, reason, f"devices that can: {_listed(able)}", n)
             return None
         if channel.number not in device.channels:
@@ -95,6 +110,8 @@ def _channels(channels: frozenset[int]) -> str:
 def _tables(key: str, given: object, model: type[T], found: Findings) -> Iterator[tuple[Path, T, int | None]]:
     """Each readable table with its path, once for each n."""
     if given is None:
+        if found.meant((key,)):
+            return
         found.error((key,), "is missing", f"add a table [[{key}]] for each")
         return
     if not isinstance(given, list) or not all(isinstance(table, dict) for table in given):

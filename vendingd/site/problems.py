@@ -17,6 +17,7 @@ from vendingd.site.lines import Lines
 from vendingd.site.lines import Path as KeyPath
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
+MISSING = "is missing"
 _WITH_VALUE = re.compile(r"_(?:type|parsing|float|length|short|long)$|^(?:greater|less)_than|^(?:literal_error|enum)$")
 
 
@@ -55,10 +56,14 @@ def dotted(path: KeyPath) -> str:
     return text
 
 
+def _close(word: str, known: Iterable[str]) -> list[str]:
+    return difflib.get_close_matches(word, sorted(known), n=2, cutoff=0.6)
+
+
 def near(word: str, known: Iterable[str], what: str = "there are") -> str:
     """Advice for a word that nobody knows: the one that was meant, or all that there are."""
     names = sorted(known)
-    if close := difflib.get_close_matches(word, names, n=2, cutoff=0.6):
+    if close := _close(word, names):
         return f"did you mean {' or '.join(close)}?"
     return f"{what}: {_some(names)}"
 
@@ -83,6 +88,7 @@ class Findings:
         self._text = text
         self._errors: dict[tuple[KeyPath, str], _Found] = {}
         self._warnings: dict[tuple[KeyPath, str], _Found] = {}
+        self._meant: set[KeyPath] = set()
 
     def error(self, path: KeyPath, reason: str, advice: str = "", n: int | None = None) -> None:
         """Something that stops the start. `n`: of the repeated table."""
@@ -96,13 +102,27 @@ class Findings:
         """Whether something is wrong at this very path."""
         return any(known == path for known, _ in self._errors)
 
+    def meant(self, path: KeyPath) -> bool:
+        """Whether an unknown key was said to be a misspelling of this one: then it is not missing as well."""
+        return path in self._meant
+
     def invalid(
-        self, error: ValidationError, prefix: KeyPath, model: type[BaseModel], also: Iterable[str] = ()
+        self,
+        error: ValidationError,
+        prefix: KeyPath,
+        model: type[BaseModel],
+        also: Iterable[str] = (),
+        otherwise: str = "",
     ) -> None:
-        """Everything that a model found wrong. `also`: keys beside the model's that are known here."""
+        """Everything that a model found wrong.
+
+        `also`: keys beside the model's that are known here; `otherwise`: what to do where no key is to blame.
+        """
+        self._meant.update(prefix + path for path in _misspelt(error, model, also))
         for path, reason, advice in _told(error, model, also):
-            if not self.has(prefix + path):
-                self.error(prefix + path, reason, advice)
+            missing = reason == MISSING and self.meant(prefix + path)
+            if not missing and not self.has(prefix + path):
+                self.error(prefix + path, reason, advice or (otherwise if path == () else ""))
 
     def raise_errors(self) -> None:
         """Raise SiteError if there is any error."""
@@ -142,6 +162,14 @@ def _with_ns(ns: list[int]) -> str:
 
 
 # ---------------------------------------------------------------- what pydantic says, in our words
+def _misspelt(error: ValidationError, model: type[BaseModel], also: Iterable[str]) -> Iterator[KeyPath]:
+    for one in error.errors(include_url=False):
+        loc = one["loc"]
+        if one["type"] == "extra_forbidden":
+            known = [*_keys(_at(model, loc[:-1])[1]), *(also if len(loc) == 1 else ())]
+            yield from ((*loc[:-1], key) for key in _close(str(loc[-1]), known)[:1])
+
+
 def _told(error: ValidationError, model: type[BaseModel], also: Iterable[str]) -> Iterator[tuple[KeyPath, str, str]]:
     ways: dict[KeyPath, list[str]] = {}  # what the members of a union want, told as one
     advices: dict[KeyPath, str] = {}
@@ -155,7 +183,7 @@ def _told(error: ValidationError, model: type[BaseModel], also: Iterable[str]) -
         field, table = _at(model, loc)
         advice = (field.description or "") if field is not None else ""
         if kind == "missing":
-            yield loc, "is missing", f"add it: {advice}" if advice else "add it"
+            yield loc, MISSING, f"add it: {advice}" if advice else "add it"
             continue
         path = _known_part(model, loc)
         ways.setdefault(path, []).append(_reason(one["type"], one["msg"], one["input"], field))
@@ -171,6 +199,7 @@ def _reason(kind: str, message: str, value: Any, field: FieldInfo | None) -> str
     if kind in ("model_type", "model_attributes_type", "dict_type"):
         message = "should be a table"
     message = message.removeprefix("Value error, ").replace("Input should", "should")
+    message = message.replace("Tuple should", "the list should").replace(" after validation", "")
     if _WITH_VALUE.search(kind) and _may_show(value, field):
         message += f", not {_shown(value)}"
     return message
