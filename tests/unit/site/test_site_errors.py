@@ -194,8 +194,8 @@ def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
         ("[[bays]]", '[devices.spare]\ndriver = "gpio-lock"\npins = [4]\n[[bays]]', "38: devices.spare: no bay and no"),
         ("car = [", 'vans = ["pass"]\ncar = [', "9: policy.least.vans: no bay fits this class; classes that fit: car"),
         (
-            'keypad = "pad"',
-            "screen = false",
+            '["pass+pin"]',
+            '["badge"]',
             "9: policy.least.car: no terminal can check any of these ways; add a reader",
         ),
         ('"keys.json"', '"key.json"', "6: identity.keys: there is no file key.json; put it there before the start"),
