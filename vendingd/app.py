@@ -137,6 +137,7 @@ class App:
         self._attention = attention(site)
         self._reopening: asyncio.Task[Any] | None = None
         self.journal_error: StoreError | None = None
+        self.last_seq = 0  # of the journal, as far as committed
         self.strangers: list[str] = []  # bays that the journal knows and the site file does not
 
     # ------------------------------------------------ parts
@@ -267,7 +268,8 @@ class App:
             _log.error("bay %s is in the journal and not in the site file; what it holds is kept there", bay)
         self.journal_error = None
         self._keys_changed()
-        self.bridge.load(self.mailbox.world, loaded.next_seq - 1)
+        self.last_seq = loaded.next_seq - 1
+        self.bridge.load(self.mailbox.world, self.last_seq)
         self.timers.load(self.mailbox.world)
         self.recovery.begin()
         self.sensing.replay()
@@ -374,6 +376,7 @@ class App:
             watcher(records)
 
     def _committed(self, committed: Committed) -> None:
+        self.last_seq = max(self.last_seq, committed.last_seq)
         self.bridge.committed(committed)
 
     def _keys_changed(self) -> None:

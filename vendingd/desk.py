@@ -25,7 +25,7 @@ from vendingd.identity.policy import demands_text
 from vendingd.kernel.mailbox import Mailbox
 
 _log = logging.getLogger(__name__)
-REPEAT_S = 3.0
+REPEAT_S = 1.0  # a scanner in presentation mode reads on; a person who shows it again means it
 MAX_CODE = 4296  # a QR code holds no more alphanumeric characters (ISO/IEC 18004)
 
 Channel = tuple[str, int]

@@ -200,6 +200,7 @@ class Stand:
         self.api = Control(folder / "runtime" / "api.sock")
         self._processes: dict[str, subprocess.Popen[str]] = {}
         self.environment: dict[str, str] = {}
+        self._shown_at: dict[tuple[str, str], float] = {}
 
     # ------------------------------------------------ processes
     def __enter__(self) -> Stand:
@@ -374,6 +375,7 @@ class Stand:
     # ------------------------------------------------ what people and operators do
     def stock(self) -> None:
         """A technician says what is where, once the machine has sensed it."""
+        self.recovered()
         for bay, state in sorted(self.bays().items()):
             asset = next(iter(state["items"]), None)
             contents = {"asset": asset} if asset else {"empty": True}
@@ -399,6 +401,10 @@ class Stand:
         return text
 
     def show(self, text: str, terminal: str = "front") -> None:
+        """Hold a pass to the terminal's scanner; the same one again after a person's while, not at once."""
+        last = self._shown_at.get((terminal, text), 0.0)
+        time.sleep(max(0.0, last + 1.2 - time.monotonic()))
+        self._shown_at[terminal, text] = time.monotonic()
         self.plant.act("show_code", terminal=terminal, text=text, via="scanner" if terminal == "front" else "side")
 
     def type(self, keys: str) -> None:
@@ -416,15 +422,38 @@ class Stand:
     def unlocked(self, bay: str, count: int = 1) -> None:
         self.until(lambda: self.pulses(bay) >= count, f"pulse {count} at {bay}")
 
+    def recovered(self) -> None:
+        """Wait until every bay has been sensed and decided about."""
+        self.until(lambda: self.api.get("/v1/status")["bays"]["settling"] == 0, "every bay is decided about")
+
+    def open(self, bay: str, *, force: bool = False) -> None:
+        """A hand opens the door, and the daemon senses it before anything else happens."""
+        self.plant.act("pull_door" if force else "open_door", bay=bay, force=force)
+        self.until(lambda: self.api.get(f"/v1/bays/{bay}")["sensed"]["door"] == "open", f"{bay} is sensed open")
+
+    def close(self, bay: str) -> None:
+        self.plant.act("close_door", bay=bay)
+
+    def secured(self, bay: str) -> None:
+        self.until(lambda: self.api.get(f"/v1/bays/{bay}")["state"] == "secured", f"{bay} is secured")
+
     def pick_up(self, rental: str, bay: str, text: str) -> None:
         """The plain way: pass, door, car, door."""
         before = self.pulses(bay)
         self.show(text)
         self.unlocked(bay, before + 1)
-        self.plant.act("open_door", bay=bay)
+        self.open(bay)
         self.plant.act("take", bay=bay)
-        self.plant.act("close_door", bay=bay)
+        self.close(bay)
         self.heard("rental.on_trip", rental)
+
+    def bring_back(self, rental: str, asset: str, bay: str, *, settle: bool = True) -> None:
+        """The bay has been unlocked for a return: door, car, door."""
+        self.open(bay)
+        self.plant.act("put", bay=bay, asset=asset)
+        self.close(bay)
+        if settle:
+            self.heard("rental.returned", rental)
 
 
 @contextlib.contextmanager
