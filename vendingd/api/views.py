@@ -292,6 +292,7 @@ def stored(one: StoredRecord, machine_id: str) -> Json:
         "name": one.name(machine_id),
         "utc": stamp(one.utc),
         "utc_trusted": one.utc_trusted,
+        "mono": round(one.mono, 3),
         "offline": one.offline,
         "kind": one.kind,
         "subject": one.subject,
