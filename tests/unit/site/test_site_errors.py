@@ -7,9 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel, Field, ValidationError
 
 from vendingd.site.load import SIZE_MOST, load_site
-from vendingd.site.problems import SiteError
+from vendingd.site.problems import Findings, SiteError
 from vendingd.site.resolved import Site
 
 Problems = Callable[[str], list[str]]
@@ -138,6 +139,23 @@ def test_a_password_is_not_repeated(good: str, problems: Problems) -> None:
         assert "camera.url: must be http" in said[0]
         assert "s3cret" not in said[0]
     assert "s3cret" not in problems(good + camera.format("x").replace('"x"', '["s3cret"]'))[0]
+
+
+def test_no_value_of_a_secret_option_is_repeated() -> None:
+    class Options(BaseModel):
+        secret: str = Field(pattern="^[a-z]+$", max_length=5, repr=False)
+        word: str = Field(pattern="^[a-z]+$", max_length=5)
+
+    for value in ("s3cr", "secretly"):
+        with pytest.raises(ValidationError) as caught:
+            Options(secret=value, word=value)
+        found = Findings(Path("site.toml"), f"secret = '{value}'\nword = '{value}'\n")
+        found.invalid(caught.value, (), Options)
+        with pytest.raises(SiteError) as told:
+            found.raise_errors()
+        secret, word = told.value.problems
+        assert value not in str(secret)
+        assert value in str(word)
 
 
 @pytest.mark.parametrize(
