@@ -108,4 +108,6 @@ def refused(reason: str, detail: str) -> Problem:
     """The domain's refusal. What is unknown is 404, everything else 409."""
     if reason.startswith("unknown_") and (what := reason.removeprefix("unknown_")) in LIST:
         return not_found(what, detail)
-    return Problem(409, reason, detail or f"refused: {reason}", ADVICE.get(reason, _LOOK))
+    if detail.isupper():  # the domain names the state in which it refused
+        detail = f"{reason.replace('_', ' ')}, in state {detail.lower()}"
+    return Problem(409, reason, detail or reason.replace("_", " "), ADVICE.get(reason, _LOOK))

@@ -1,0 +1,103 @@
+"""Commands that change something. Each says what was journalled by it."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from vendingd.cli.client import VERIFY_S, Client, part
+from vendingd.cli.exits import CliError, Exit
+from vendingd.cli.show import Screen
+
+
+def _done(args: argparse.Namespace, screen: Screen, said: Mapping[str, Any], text: str) -> int:
+    if args.json:
+        screen.json(said)
+    else:
+        screen.paragraph(text)
+    return Exit.OK
+
+
+def set_bay(args: argparse.Namespace, client: Client, screen: Screen) -> int:
+    body: dict[str, Any] = {"reason": args.reason}
+    body.update({"empty": True} if args.empty else {"asset": args.asset})
+    said = client.post(f"/v1/bays/{part(args.bay)}/contents", body)
+    return _done(args, screen, said, f"{args.bay} is noted as {'empty' if args.empty else f'holding {args.asset}'}.")
+
+
+def unlock(args: argparse.Namespace, client: Client, screen: Screen) -> int:
+    said = client.post(f"/v1/bays/{part(args.bay)}/unlock", {"reason": args.reason})
+    text = f"The opening of {args.bay} is authorised ({said['grant']}); whether it opened is told by its sensors: "
+    return _done(args, screen, said, text + f"`vendingctl bays {args.bay}`.")
+
+
+def availability(args: argparse.Namespace, client: Client, screen: Screen) -> int:
+    path = "/v1/availability" if args.bay is None else f"/v1/bays/{part(args.bay)}/availability"
+    said = client.post(path, {"in_service": args.in_service, "reason": args.reason})
+    where = "The machine" if args.bay is None else args.bay
+    text = "in service again" if args.in_service else "out of service"
+    more = "" if args.in_service or args.bay is not None else "; it still takes returns"
+    return _done(args, screen, said, f"{where} is {text}{more}.")
+
+
+def clear_alarm(args: argparse.Namespace, client: Client, screen: Screen) -> int:
+    body = {"alarm": args.alarm, "reason": args.reason}
+    said = client.post("/v1/alarms/clear", {**body, "bay": args.bay} if args.bay is not None else body)
+    return _done(args, screen, said, f"Alarm {args.alarm} of {args.bay or 'the machine'} is cleared.")
+
+
+def resolve(args: argparse.Namespace, client: Client, screen: Screen) -> int:
+    body = {"outcome": args.outcome, "reason": args.reason}
+    said = client.post(f"/v1/incidents/{part(args.incident)}/resolve", body)
+    return _done(args, screen, said, f"Incident {args.incident} is resolved: {args.outcome}.")
+
+
+def reset_attempts(args: argparse.Namespace, client: Client, screen: Screen) -> int:
+    said = client.post(f"/v1/rentals/{part(args.rental)}/reset-attempts", {"reason": args.reason})
+    return _done(args, screen, said, f"Rental {args.rental} has all its tries again.")
+
+
+def restored(args: argparse.Namespace, client: Client, screen: Screen) -> int:
+    said = client.post("/v1/journal/restored", {"reason": args.reason})
+    return _done(args, screen, said, f"The journal goes on under the new epoch {said['epoch']}.")
+
+
+def verify(args: argparse.Namespace, client: Client, screen: Screen) -> int:
+    """0 for a sound journal, 1 for a damaged one."""
+    if args.file is not None:
+        said = _verify_file(args.file, args.machine)
+    else:
+        said = client.post("/v1/journal/verify", timeout_s=VERIFY_S)
+    if args.json:
+        screen.json(said)
+    elif said["ok"]:
+        text = f"sound: {said['checked']} records"
+        if said["from_seq"]:
+            text += f" behind {said['from_seq']} (hash {said['from_hash']}, to be compared with the signed anchor)"
+        screen.paragraph(f"{text}; head {said['head_seq']}, hash {said['head_hash'] or '-'}")
+    else:
+        where = f" at record {said['first_bad_seq']}" if said["first_bad_seq"] is not None else ""
+        screen.paragraph(screen.paint(f"damaged{where}", "red") + f": {said['problem']}")
+        screen.paragraph("Keep the file as evidence, do not repair it; docs/journal.md says how to go on.")
+    return Exit.OK if said["ok"] else Exit.PROBLEMS
+
+
+def _verify_file(path: Path, machine: str | None) -> dict[str, Any]:
+    """Without the daemon, reading only."""
+    from vendingd.api.views import verdict
+    from vendingd.journal.api import StoreError
+    from vendingd.journal.reader import verify_file
+
+    try:
+        with path.open("rb"):
+            pass
+        return verdict(verify_file(path, machine))
+    except PermissionError:
+        raise CliError(Exit.FORBIDDEN, f"{path} may not be read by you", "Use sudo.") from None
+    except OSError as why:
+        advice = "The journal is journal.db in the state directory, /var/lib/vendingd as installed."
+        raise CliError(Exit.USAGE, f"{path} cannot be read: {why.strerror}", advice) from None
+    except StoreError as why:
+        raise CliError(Exit.PROBLEMS, why.detail) from None

@@ -1,0 +1,189 @@
+"""The command line: every command with its help. Options may stand before or behind a command."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NoReturn
+
+from vendingd.cli.exits import Exit
+
+SOCKET = "/run/vendingd/api.sock"
+SITE = "/etc/vendingd/site.toml"
+STATE = "/var/lib/vendingd"
+BAYS_SET = "bays-set"  # `bays set` inside the parser, see split_bays
+OUTCOMES = ("ready", "on_trip", "returned", "cancelled", "purchased", "closed")
+
+EPILOG = """exit codes:
+  0 ok   1 problems were found (config check, doctor, audit verify)   2 usage
+  3 refused by the machine   4 vendingd not reachable   5 not permitted
+  6 unavailable or busy, try again later   130 interrupted"""
+
+Add = Callable[..., argparse.ArgumentParser]
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what to do about a wrong command line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(Exit.USAGE, f"{self.prog}: {message}\nTry: {self.prog} --help\n")
+
+
+def build(environment: Mapping[str, str] = os.environ) -> argparse.ArgumentParser:
+    """`args.run` names the command, as in `commands.COMMANDS`."""
+    socket = environment.get("VENDINGD_SOCKET") or SOCKET
+    top = Parser(
+        prog="vendingctl",
+        description="Looks after one machine through the socket of its vendingd.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    _common(top, socket)
+    top.add_argument("--version", action="store_true", help="print the version")
+    below = argparse.ArgumentParser(add_help=False)
+    _common(below, None)
+    commands = top.add_subparsers(title="commands", metavar="COMMAND", dest="command")
+
+    def add(group: Any, name: str, run: str | None, text: str, **defaults: Any) -> argparse.ArgumentParser:
+        shown = {} if name == BAYS_SET else {"help": text}
+        made: argparse.ArgumentParser = group.add_parser(
+            name, description=f"{text[0].upper()}{text[1:]}.", parents=[below], allow_abbrev=False, **shown
+        )
+        if run is not None:
+            made.set_defaults(run=run, **defaults)
+        return made
+
+    _look(commands, add)
+    _bays(commands, add)
+    _rentals(commands, add)
+    _alarms(commands, add)
+    _journal(commands, add)
+    _offline(commands, add)
+    return top
+
+
+def _common(parser: argparse.ArgumentParser, socket: str | None) -> None:
+    """`socket` None: a command's own copy, which must not undo what stood before it."""
+    unset: dict[str, Any] = {} if socket is not None else {"default": argparse.SUPPRESS}
+    default: dict[str, Any] = {"default": socket} if socket is not None else unset
+    group = parser.add_argument_group("for every command")
+    group.add_argument(
+        "--socket", metavar="PATH", help=f"socket of vendingd (VENDINGD_SOCKET, else {SOCKET})", **default
+    )
+    group.add_argument("--json", action="store_true", help="print JSON, for programs", **unset)
+    group.add_argument("--as", dest="speak_as", metavar="NAME", help="whose name is journalled (root only)", **unset)
+
+
+def _reason(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--reason", required=True, metavar="TEXT", help="why; it is journalled with your name")
+
+
+def _ids(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--ids", action="store_true", help="print the names alone, one a line")
+
+
+def _group(parser: argparse.ArgumentParser, *, required: bool) -> Any:
+    return parser.add_subparsers(title="commands", metavar="COMMAND", dest="subcommand", required=required)
+
+
+def _look(commands: Any, add: Add) -> None:
+    add(commands, "status", "status", "the machine at a glance")
+    add(commands, "watch", "watch", "follow what happens, until Ctrl-C")
+
+
+def _bays(commands: Any, add: Add) -> None:
+    # `bays` lists, `bays BAY` shows one, `bays set BAY` changes one: told apart in `split_bays`.
+    bays = add(commands, "bays", "bays", "list the bays, or show one; `bays set` says what is in one")
+    bays.add_argument("bay", nargs="?", metavar="BAY", help="show this one in full")
+    _ids(bays)
+    put = add(commands, BAYS_SET, "set_bay", "say what is in a bay: stocking, or lifting a quarantine")
+    put.prog = "vendingctl bays set"
+    put.add_argument("bay", metavar="BAY")
+    what = put.add_mutually_exclusive_group(required=True)
+    what.add_argument("--asset", metavar="ID", help="this asset is inside")
+    what.add_argument("--empty", action="store_true", help="nothing is inside")
+    _reason(put)
+    unlock = add(commands, "unlock", "unlock", "open a bay once")
+    unlock.add_argument("bay", metavar="BAY")
+    _reason(unlock)
+    for name, text, value in (
+        ("out-of-service", "take a bay, or the machine, out of service; returns go on", False),
+        ("in-service", "put a bay, or the machine, back into service", True),
+    ):
+        made = add(commands, name, "availability", text, in_service=value)
+        made.add_argument("bay", nargs="?", metavar="BAY", help="left out: the machine")
+        _reason(made)
+
+
+def _rentals(commands: Any, add: Add) -> None:
+    rentals = add(commands, "rentals", "rentals", "list the rentals that are under way")
+    rentals.add_argument("--all", action="store_true", help="those that are over, too")
+    rentals.add_argument("--state", metavar="STATE", help="only those in this state")
+    _ids(rentals)
+    group = _group(rentals, required=False)
+    add(group, "show", "rental", "show a rental").add_argument("rental", metavar="ID")
+    reset = add(group, "reset-attempts", "reset_attempts", "give a rental all its tries again")
+    reset.add_argument("rental", metavar="ID")
+    _reason(reset)
+
+
+def _alarms(commands: Any, add: Add) -> None:
+    add(commands, "alarms", "alarms", "list everything that somebody should look at")
+    alarm = _group(add(commands, "alarm", None, "clear an alarm"), required=True)
+    clear = add(alarm, "clear", "clear_alarm", "clear an alarm of a bay, or of the machine")
+    clear.add_argument("bay", nargs="?", metavar="BAY", help="left out: an alarm of the machine")
+    clear.add_argument("alarm", metavar="ALARM")
+    _reason(clear)
+    group = _group(add(commands, "incident", None, "list, show and resolve incidents"), required=True)
+    _ids(add(group, "list", "incidents", "list the open incidents"))
+    add(group, "show", "incident", "what to look at, and which outcomes there are").add_argument(
+        "incident", metavar="ID"
+    )
+    resolve = add(group, "resolve", "resolve", "say what became of it")
+    resolve.add_argument("incident", metavar="ID")
+    resolve.add_argument("--outcome", required=True, choices=OUTCOMES, help="`incident show ID` explains them")
+    _reason(resolve)
+
+
+def _journal(commands: Any, add: Add) -> None:
+    journal = add(commands, "journal", "journal", "print the newest records")
+    journal.add_argument("--after", type=_count, metavar="SEQ", help="the records behind this one")
+    journal.add_argument("--limit", type=_count, default=50, metavar="N", help="at most so many (50)")
+    journal.add_argument("--kind", metavar="KIND", help="only kinds that begin so, such as bay. or rental.on_trip")
+    group = _group(journal, required=False)
+    _reason(add(group, "restored", "restored", "say that the journal in place is an older copy"))
+    audit = _group(add(commands, "audit", None, "check the journal's chain of hashes"), required=True)
+    verify = add(audit, "verify", "verify", "check the whole journal")
+    verify.add_argument("--file", type=Path, metavar="PATH", help="this file, with vendingd stopped")
+    verify.add_argument("--machine", metavar="ID", help="with --file: whose it must be (the one that it names)")
+
+
+def _offline(commands: Any, add: Add) -> None:
+    config = _group(add(commands, "config", None, "site files, without vendingd"), required=True)
+    check = add(config, "check", "config_check", "tell everything that is wrong with a site file")
+    check.add_argument("file", type=Path, nargs="?", default=Path(SITE), metavar="FILE", help=f"left out: {SITE}")
+    add(config, "schema", "config_schema", "print the JSON Schema of site files, for editors")
+    doctor = add(commands, "doctor", "doctor", "check everything that a machine needs, and say what to do")
+    doctor.add_argument("--site", type=Path, default=Path(SITE), metavar="FILE", help=f"site file ({SITE})")
+    doctor.add_argument("--state-dir", type=Path, default=Path(STATE), metavar="DIR", help=f"journal ({STATE})")
+    completion = add(commands, "completion", "completion", "print a completion script for a shell")
+    completion.add_argument("shell", choices=("bash", "zsh", "fish"))
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= 15):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number")
+    return int(text)
+
+
+def split_bays(argv: list[str]) -> list[str]:
+    """`bays set` as the word that the parser knows: beside an optional BAY a subcommand would be ambiguous."""
+    for n, word in enumerate(argv[:-1]):
+        if word == "bays" and argv[n + 1] == "set":
+            return [*argv[:n], BAYS_SET, *argv[n + 2 :]]
+    if argv[-1:] == ["set"] and argv[-2:-1] == ["bays"]:
+        return [*argv[:-2], BAYS_SET]
+    return argv
