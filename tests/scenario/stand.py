@@ -199,7 +199,8 @@ class Stand:
         self.cloud = Control(folder / "cloud.sock")
         self.api = Control(folder / "runtime" / "api.sock")
         self._processes: dict[str, subprocess.Popen[str]] = {}
-        self.environment: dict[str, str] = {}
+        # Compiled modules are kept: three processes are started for each test.
+        self.environment: dict[str, str] = {"PYTHONDONTWRITEBYTECODE": ""}
         self._shown_at: dict[tuple[str, str], float] = {}
 
     # ------------------------------------------------ processes
@@ -207,13 +208,16 @@ class Stand:
         self.folder.mkdir(parents=True, exist_ok=True)
         (self.folder / "scenario.toml").write_text(self.scenario_text)
         try:
-            ready = self._start("cloud", "-m", "hw_sim", "cloud", "--run-dir", ".", "--seed", str(self.seed))
+            common = ("--run-dir", ".", "--seed", str(self.seed))
+            bolt = 'bolt = "bolts:{n}"' if self.bolt else ""
+            self._spawn("cloud", "-m", "hw_sim", "cloud", *common)
+            self.write_site(1, bolt)  # the plant does not look at the cloud's port
+            self._spawn("plant", "-m", "hw_sim", "plant", "--site", "site.toml", "--scenario", "scenario.toml", *common)
+            ready = self._ready("cloud")
             port = re.search(r"http://127\.0\.0\.1:(\d+)", ready)
             assert port is not None, ready
-            bolt = 'bolt = "bolts:{n}"' if self.bolt else ""
+            self._ready("plant")
             self.write_site(int(port[1]), bolt)
-            plant = ("-m", "hw_sim", "plant", "--site", "site.toml", "--scenario", "scenario.toml")
-            self._start("plant", *plant, "--run-dir", ".", "--seed", str(self.seed))
             if self.directory:
                 self.cloud.act("directory", put=self.directory)
             self.start_daemon()
@@ -233,6 +237,10 @@ class Stand:
 
     def _start(self, name: str, *arguments: str) -> str:
         """Start a process and wait for its line that begins with `ready`."""
+        self._spawn(name, *arguments)
+        return self._ready(name)
+
+    def _spawn(self, name: str, *arguments: str) -> None:
         log = (self.folder / f"{name}.log").open("a")
         with log:
             process = subprocess.Popen(
@@ -244,6 +252,9 @@ class Stand:
                 env=os.environ | {"HW_SIM_GPIO": str(self.folder / "gpio.sock")} | self.environment,
             )
         self._processes[name] = process
+
+    def _ready(self, name: str) -> str:
+        process = self._processes[name]
         assert process.stdout is not None
         for line in process.stdout:
             if line.startswith("ready"):
@@ -400,15 +411,36 @@ class Stand:
         text: str = self.cloud.act("sign_pass", rental=rental, **fields)["pass"]
         return text
 
-    def show(self, text: str, terminal: str = "front") -> None:
+    def show(self, text: str, terminal: str = "front", via: str | None = None) -> None:
         """Hold a pass to the terminal's scanner; the same one again after a person's while, not at once."""
         last = self._shown_at.get((terminal, text), 0.0)
         time.sleep(max(0.0, last + 1.2 - time.monotonic()))
         self._shown_at[terminal, text] = time.monotonic()
-        self.plant.act("show_code", terminal=terminal, text=text, via="scanner" if terminal == "front" else "side")
+        via = via or ("scanner" if terminal == "front" else "side")
+        self.plant.act("show_code", terminal=terminal, text=text, via=via)
+
+    def outcome(self, instruction: str) -> tuple[str, str | None]:
+        """The one outcome of an instruction of the cloud, once it is there: its word and its reason."""
+
+        def look() -> list[dict[str, Any]] | None:
+            found: dict[str, list[dict[str, Any]]] = self.cloud.get("/outcomes")["outcomes"]
+            return found.get(instruction)
+
+        told = self.until(look, f"an outcome of {instruction}")
+        assert len(told) == 1, told
+        return told[0]["outcome"], told[0].get("reason")
 
     def type(self, keys: str) -> None:
         self.plant.act("type", terminal="front", keys=keys)
+
+    def asked_for_pin(self, tries_left: int, terminal: str = "front") -> None:
+        """Wait until the terminal asks for the PIN with so many tries left."""
+
+        def look() -> bool:
+            prompt = self.prompt(terminal)
+            return prompt["code"] == "enter_pin" and prompt["params"]["tries_left"] == tries_left
+
+        self.until(look, f"terminal {terminal} asks for the PIN, {tries_left} tries left")
 
     def authorised(self, purpose: str, count: int = 1) -> str:
         """Wait for the n-th authorisation of this purpose; returns its bay."""
@@ -433,6 +465,34 @@ class Stand:
 
     def close(self, bay: str) -> None:
         self.plant.act("close_door", bay=bay)
+
+    def technician(self, path: str, **body: Any) -> Any:
+        """A technician says something at the local socket, with a reason, and it is done."""
+        status, answer = self.api.ask("POST", f"/v1{path}", {"reason": "seen on site"} | body)
+        assert status in (200, 202), f"POST {path} {body}: {status} {answer}"
+        return answer
+
+    def denied(self, path: str, **body: Any) -> str:
+        """A technician says something that is refused; returns the word."""
+        status, answer = self.api.ask("POST", f"/v1{path}", {"reason": "seen on site"} | body)
+        assert status == 409, f"POST {path} {body}: {status} {answer}"
+        return str(answer["reason"])
+
+    def press(self, key: str, terminal: str = "front", **body: Any) -> tuple[int, Any]:
+        """A key of the terminal's screen: confirm, leave, return, close."""
+        return self.api.ask("POST", f"/v1/terminals/{terminal}/{key}", body)
+
+    def refused(self, subject: str, reason: str, count: int = 1) -> None:
+        """Wait until a credential was refused for this reason."""
+        self.heard("credential.refused", subject, reason=reason, count=count)
+
+    def incident(self, kind: str, bay: str) -> str:
+        """Wait for an incident of this kind; returns its id."""
+        return str(self.heard("incident.opened", kind=kind, bay=bay)["subject"])
+
+    def alarms(self, bay: str) -> list[str]:
+        """The alarms that were ever raised at a bay, in order."""
+        return [x["data"]["alarm"] for x in self.received("bay.alarm_raised", bay)]
 
     def secured(self, bay: str) -> None:
         self.until(lambda: self.api.get(f"/v1/bays/{bay}")["state"] == "secured", f"{bay} is secured")
