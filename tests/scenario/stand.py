@@ -482,10 +482,6 @@ class Stand:
         """A key of the terminal's screen: confirm, leave, return, close."""
         return self.api.ask("POST", f"/v1/terminals/{terminal}/{key}", body)
 
-    def refused(self, subject: str, reason: str, count: int = 1) -> None:
-        """Wait until a credential was refused for this reason."""
-        self.heard("credential.refused", subject, reason=reason, count=count)
-
     def incident(self, kind: str, bay: str) -> str:
         """Wait for an incident of this kind; returns its id."""
         return str(self.heard("incident.opened", kind=kind, bay=bay)["subject"])
