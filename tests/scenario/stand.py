@@ -37,6 +37,17 @@ farewell_s = 1
 occupancy_ms = 200
 """
 
+
+def fast(**timing: float) -> str:
+    """The short times, some of them otherwise."""
+    text = FAST
+    for name, value in timing.items():
+        text, known = re.subn(rf"^{name} = .*$", f"{name} = {value}", text, flags=re.MULTILINE)
+        if not known:
+            text = text.replace("[timing]\n", f"[timing]\n{name} = {value}\n")
+    return text
+
+
 TOWER = """
 schema = 1
 machine = "tower-1"
@@ -112,6 +123,8 @@ codes = ["side"]
 [estop]
 input = "estop"
 """
+
+HEAD = TOWER.partition("[devices.locks]")[0]  # how every site file here begins: machine, cloud, times
 
 CARS = """
 title = "two cars, one empty bay"
