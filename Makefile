@@ -3,10 +3,14 @@ SHELL := /bin/bash
 VENV := .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
-.PHONY: help setup demo test lint types bench schema diagrams lock clean
+.PHONY: help setup demo test test-systemd bench schema diagrams lock install install-files clean
+
+# Where `make install` puts things
+PREFIX := /opt/vendingd
+USRLOCAL := /usr/local
 
 help: ## this list
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## virtual environment with the locked packages, and Debian's libzbar0 where it is missing
 
@@ -25,6 +29,23 @@ test: setup ## unit, contract, scenario and short crash tests
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
 	$(PY) -m pytest $(PYTEST)
+
+test-systemd: setup ## the service under a real systemd in a box (root, Debian; builds the box once)
+	$(PY) -m pytest tests/systemd -m systemd
+
+install: install-files ## as root: environment with the locked packages, units, udev rules, examples
+	python3 -m venv $(PREFIX)
+	$(PREFIX)/bin/python -m pip install -q --require-hashes -r locks/daemon.txt
+	$(PREFIX)/bin/python -m pip install -q --no-deps --no-build-isolation .
+	ln -sf $(PREFIX)/bin/vendingctl $(USRLOCAL)/bin/vendingctl
+
+install-files: ## what install puts beside the environment, under DESTDIR
+	install -Dm644 systemd/vendingd.service $(DESTDIR)$(USRLOCAL)/lib/systemd/system/vendingd.service
+	install -Dm644 systemd/vendingd.sysusers $(DESTDIR)$(USRLOCAL)/lib/sysusers.d/vendingd.conf
+	install -Dm644 systemd/vendingd.tmpfiles $(DESTDIR)$(USRLOCAL)/lib/tmpfiles.d/vendingd.conf
+	install -Dm644 systemd/60-vendingd.rules $(DESTDIR)$(USRLOCAL)/lib/udev/rules.d/60-vendingd.rules
+	install -Dm644 -t $(DESTDIR)$(USRLOCAL)/share/vendingd config/*.toml config/site.schema.json
+	install -Dm644 -t $(DESTDIR)$(USRLOCAL)/share/doc/vendingd README.md docs/*.md
 
 bench: setup ## figures beside their floors, as a table and as build/bench.json
 	@mkdir -p build
