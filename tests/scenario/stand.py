@@ -495,6 +495,13 @@ class Stand:
         """A key of the terminal's screen: confirm, leave, return, close."""
         return self.api.ask("POST", f"/v1/terminals/{terminal}/{key}", body)
 
+    def refused(self, subject: str, reason: str, count: int = 1) -> None:
+        """Wait until the cloud has heard that something shown was refused for this reason, for the n-th time.
+
+        `subject` is the rental, or the terminal where what was shown names none.
+        """
+        self.heard("credential.refused", subject, count, reason=reason)
+
     def incident(self, kind: str, bay: str) -> str:
         """Wait for an incident of this kind; returns its id."""
         return str(self.heard("incident.opened", kind=kind, bay=bay)["subject"])
