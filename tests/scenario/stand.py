@@ -504,7 +504,13 @@ class Stand:
 
     def incident(self, kind: str, bay: str) -> str:
         """Wait for an incident of this kind; returns its id."""
-        return str(self.heard("incident.opened", kind=kind, bay=bay)["subject"])
+        what = {"kind": kind, "bay": bay}
+
+        def look() -> str | None:
+            found = [x for x in self.received("incident.opened") if what.items() <= x["data"].items()]
+            return str(found[-1]["subject"]) if found else None
+
+        return self.until(look, f"an incident {kind} at {bay}")
 
     def alarms(self, bay: str) -> list[str]:
         """The alarms that were ever raised at a bay, in order."""
