@@ -1,0 +1,92 @@
+"""What stands before the story and what comes after it: how to read it, and how to play on."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from hw_sim.demo.play import vendingctl
+from hw_sim.demo.screen import Screen
+from hw_sim.demo.stage import Stage
+from hw_sim.demo.witness import Lane, Seen, Witness
+
+FOLLOW_EVERY_S = 0.2
+HOLD_S = 0.5  # a row waits so long for the cloud's receipt of its record
+
+INTRODUCTION = """\
+Three processes joined by real wires: daemon, plant (ptys, GPIO, camera) and cloud (HTTP).
+
+ASKED       what a person, an app or a technician wants; [what the terminal's screen answers]
+COMMANDED   bytes on the lock board's serial bus, current in a bay's coil
+SENSED      what moved, as the plant's own physical log has it: a witness that is not the daemon
+JOURNALLED  records of the daemon's journal, by their numbers; what can wait is written within 2 s
+CLOUD       how soon after that the cloud had received the record; later: the network was down
+"""
+
+INVITATION = """\
+The machine stays up. In another terminal, from {here}:
+
+  export VENDINGD_SOCKET={api}
+  {vendingctl} status           # then: bays, rentals, alarms, journal, watch, doctor, --help
+  {vendingctl} unlock bay-3 --reason "looking inside"
+
+Somebody books a car, shows the pass, and a person waits to take it:
+
+  cloud() {{ curl -s --unix-socket {cloud} http://cloud/$1 ${{2:+-d "$2"}}; echo; }}
+  plant() {{ curl -s --unix-socket {plant} http://plant/$1 ${{2:+-d "$2"}}; echo; }}
+  cloud act '{{"do":"put_reservation","rental":"r-dora","class":"car"}}'
+  pass=$(cloud act '{{"do":"sign_pass","rental":"r-dora"}}' | sed 's/.*"pass": "\\([^"]*\\)".*/\\1/')
+  plant act '{{"do":"pickup"}}'
+  plant act "{{\\"do\\":\\"show_code\\",\\"via\\":\\"camera\\",\\"text\\":\\"$pass\\"}}"
+
+Break things, and look:
+
+  plant faults '{{"name":"bolt_stuck","bay":"bay-4"}}'     # "on":false mends it
+  cloud faults '{{"name":"down"}}'                         # the network; "on":false brings it back
+  plant faults | plant act | cloud faults                # without a body: what there is
+  plant state; plant "log?after=0"; cloud "events?after=0"; cloud rentals
+
+Logs: {logs}/*.log · site file: {site} · journal: {journal}
+What happens appears below. Ctrl-C ends everything."""
+
+
+def introduce(screen: Screen, stage: Stage, ready_s: float, seed: int) -> None:
+    """How to read what follows."""
+    screen.note(INTRODUCTION)
+    screen.note(f"run folder {stage.shown(stage.folder)} · seed {seed} · the daemon served after {ready_s:.2f} s")
+    screen.say()
+    screen.heads()
+
+
+def invite(screen: Screen, stage: Stage) -> None:
+    """How to play on."""
+    text = INVITATION.format(
+        here=Path.cwd(),
+        api=stage.shown(stage.daemon.path),
+        vendingctl=" ".join(stage.shown(Path(part)) if part.startswith("/") else part for part in vendingctl()),
+        cloud=stage.shown(stage.cloud.path),
+        plant=stage.shown(stage.plant.path),
+        logs=stage.shown(stage.logs),
+        site=stage.shown(stage.folder / "site.toml"),
+        journal=stage.shown(stage.folder / "state" / "journal.db"),
+    )
+    screen.say()
+    screen.say(text)
+    screen.say()
+    screen.heads()
+
+
+def follow(screen: Screen, witness: Witness) -> None:
+    """Print what happens until a signal ends it. Raises Died and Unreachable."""
+    printed, began = len(witness.seen), time.monotonic()
+    while True:
+        witness.look()
+        ripe = time.monotonic() - HOLD_S
+        waiting: list[Seen] = witness.seen[printed:]
+        due = [one for one in waiting if one.at <= ripe]
+        if due:
+            later = [one for one in waiting if one.at > ripe]
+            witness.seen[printed:] = [*due, *later]
+            printed += len(due)
+            screen.rows([one for one in due if one.lane is not Lane.CLOUD], began, witness.post)
+        time.sleep(FOLLOW_EVERY_S)
