@@ -15,6 +15,7 @@ from vendingd.api.ports import Machine
 from vendingd.api.problems import Problem
 
 _log = logging.getLogger(__name__)
+SEE = "docs/local-api.md says what this socket takes."
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,7 @@ class Connection:
                     return
                 body = await self._body(head)
             except BadRequest as bad:
-                await self._reject(bad)
+                await self.refuse(Problem(bad.status, "bad_request", bad.detail, SEE))
                 return
             if not await self._answer(head, body):
                 return
@@ -105,7 +106,7 @@ class Connection:
         except Problem as problem:
             said = problem.response()
         except BadRequest as bad:
-            said = Problem(bad.status, "bad_request", bad.detail, "See docs/local-api.md.").response()
+            said = Problem(bad.status, "bad_request", bad.detail, SEE).response()
         except Exception:  # noqa: BLE001
             # A defect of one view must not end the machine: nothing was changed by it, and the caller is told.
             _log.exception("%s %s failed", head.method, head.path)
@@ -170,9 +171,8 @@ class Connection:
         except TimeoutError:
             _log.debug("a peer did not end its connection")
 
-    async def _reject(self, bad: BadRequest) -> None:
+    async def refuse(self, problem: Problem) -> None:
         """Told, and then listened to a little: closing on unread bytes would throw our answer away."""
-        problem = Problem(bad.status, "bad_request", bad.detail, "See docs/local-api.md.")
         await self._send(problem.response().encode(close=True))
         await self._flush()
 

@@ -12,11 +12,11 @@ import os
 import socket
 import stat
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 from vendingd.api.connection import Connection, Limits, Service
-from vendingd.api.http import encode_head
-from vendingd.api.peers import Access, Doorkeeper, Peer
+from vendingd.api.peers import Access, Doorkeeper
 from vendingd.api.ports import Machine
 from vendingd.api.problems import Problem
 
@@ -94,11 +94,14 @@ class ApiServer:
             writer.transport.abort()
             return
         key = peer.uid if peer.access is not Access.NOBODY else -1
-        if len(self._tasks) >= self._service.limits.connections or self._open[key] >= self._service.limits.of_one_user:
-            _turn_away(writer)
+        limits = self._service.limits
+        if len(self._tasks) >= 2 * limits.connections:
+            writer.transport.abort()
             return
+        full = len(self._tasks) >= limits.connections or self._open[key] >= limits.of_one_user
+        connection = Connection(self._service, peer, reader, writer)
         self._open[key] += 1
-        task = asyncio.get_running_loop().create_task(self._serve(peer, reader, writer), name="api connection")
+        task = asyncio.get_running_loop().create_task(self._serve(connection, writer, full=full), name="api connection")
         self._tasks.add(task)
         task.add_done_callback(lambda done: self._ended(done, key))
 
@@ -110,9 +113,9 @@ class ApiServer:
         if not task.cancelled() and (why := task.exception()) is not None:
             _log.error("a connection of the API ended by a defect", exc_info=why)
 
-    async def _serve(self, peer: Peer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _serve(self, connection: Connection, writer: asyncio.StreamWriter, *, full: bool) -> None:
         try:
-            await Connection(self._service, peer, reader, writer).serve()
+            await (connection.refuse(_too_many()) if full else connection.serve())
             writer.close()
             async with asyncio.timeout(self._service.limits.write_s):
                 await writer.wait_closed()
@@ -120,21 +123,18 @@ class ApiServer:
             _log.debug("a connection broke: %s", why)
         finally:
             writer.transport.abort()
+            with suppress(ConnectionError):
+                await writer.wait_closed()
 
 
-def _turn_away(writer: asyncio.StreamWriter) -> None:
-    full = Problem(
+def _too_many() -> Problem:
+    return Problem(
         503,
         "too_many_connections",
         "too many connections",
         "End some, or try again in a moment.",
         headers={"Retry-After": "1"},
-    ).response()
-    head = encode_head(
-        full.status, full.content_type, {**full.headers, "Content-Length": str(len(full.body))}, close=True
     )
-    writer.write(head + full.body)
-    writer.close()
 
 
 def _answers(path: Path) -> bool:

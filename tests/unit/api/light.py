@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -252,12 +253,19 @@ class Served:
         return await self.raw("\r\n".join(lines).encode() + b"\r\n\r\n" + data)
 
     async def raw(self, data: bytes) -> Answer:
-        reader, writer = await asyncio.open_unix_connection(str(self.path))
-        try:
+        async with self.connected() as (reader, writer):
             writer.write(data)
             return parsed(await reader.read())
+
+    @asynccontextmanager
+    async def connected(self) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+        reader, writer = await asyncio.open_unix_connection(str(self.path))
+        try:
+            yield reader, writer
         finally:
             writer.close()
+            with suppress(ConnectionError):
+                await writer.wait_closed()
 
 
 def parsed(data: bytes) -> Answer:
