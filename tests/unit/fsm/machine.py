@@ -11,7 +11,7 @@ from fsm.effects import CheckPin, Effect, Unlock
 from fsm.model import Asset, Bay, BaySpec, Layout, Now, Rental, TerminalSpec, Timing, Visit
 from fsm.policy import Policy
 from fsm.step import Step, step
-from fsm.world import World
+from fsm.world import VOLATILE, World
 
 T0 = 1_700_000_000.0
 HOUR = 3600.0
@@ -71,8 +71,7 @@ class Bench:
             asset = cars.get(bay)
             if asset is not None:
                 self.world.apply({("bay", bay): replace(self.bay(bay), asset=asset)})
-            self.sense(bay, door=False, bolt=True, presence=asset is not None, tag=self.tag_of(asset))
-            self.tell(e.Recover(bay))
+            self.recover(bay, **self.closed_with(asset, bay))
         return self
 
     def tag_of(self, asset: str | None) -> str | None:
@@ -85,6 +84,44 @@ class Bench:
                 self.tell(e.LevelChanged(bay, sense, value))
         if tag is not KEEP:
             self.tell(e.TagChanged(bay, tag))
+
+    # ------------------------------------------------ restarts
+    def crash(self, *, same_boot: bool = False, down_s: float = 5.0) -> Bench:
+        """Only what is journalled survives; sensors have said nothing yet."""
+        old = self.world
+        self.world = World(self.layout)
+        for kind, rows in old.of.items():
+            if kind not in VOLATILE:
+                self.world.apply({(kind, key): row for key, row in rows.items()})
+        self.utc += down_s
+        self.mono += down_s
+        if not same_boot:
+            self.boot, self.mono = f"{self.boot}+", 50.0
+        self.tell(e.Restarted())
+        return self
+
+    def recover(self, bay: str, **levels: Any) -> None:
+        """The sensors of a bay answer (unless a level is left out), then the table of recovery decides."""
+        self.sense(bay, **levels)
+        self.tell(e.Recover(bay))
+
+    def recover_rest(self) -> None:
+        """Every bay that was not decided about is found closed, as believed."""
+        for bay in self.layout.bays:
+            if not self.world.sensed(bay).recovered:
+                asset = self.bay(bay).asset
+                self.recover(bay, **self.closed_with(asset))
+
+    def closed_with(self, asset: str | None, bay: str = "b1", tag: Any = KEEP) -> dict[str, Any]:
+        spec = self.layout.bays[bay]
+        levels: dict[str, Any] = {"door": False}
+        if spec.bolt:
+            levels["bolt"] = True
+        if spec.presence:
+            levels["presence"] = asset is not None
+        if spec.tag:
+            levels["tag"] = self.tag_of(asset) if tag is KEEP else tag
+        return levels
 
     # ------------------------------------------------ the cloud
     def deliver(self, *instructions: e.Instruction, snapshot: bool = False) -> Step:
@@ -129,12 +166,19 @@ class Bench:
         return self.tell(e.UnlockOutcome(bay, grant.id, word))
 
     def open(self, bay: str) -> None:
-        self.sense(bay, bolt=False)
+        if self.layout.bays[bay].bolt:
+            self.sense(bay, bolt=False)
         self.sense(bay, door=True)
 
     def close(self, bay: str, *, presence: Any = KEEP, tag: Any = KEEP, settle: bool = True) -> None:
-        self.sense(bay, presence=presence, tag=tag)
-        self.sense(bay, door=False, bolt=True)
+        spec = self.layout.bays[bay]
+        if spec.presence:
+            self.sense(bay, presence=presence)
+        if spec.tag:
+            self.sense(bay, tag=tag)
+        self.sense(bay, door=False)
+        if spec.bolt:
+            self.sense(bay, bolt=True)
         if settle:
             self.wait(10.0)
 
@@ -143,6 +187,21 @@ class Bench:
         self.sent(bay)
         self.open(bay)
         self.close(bay, presence=False, tag=None)
+
+    def bring_back(self, rental: str = "r1", asset: str = "car1") -> str:
+        """A whole return by the pass; the bay that it ended in."""
+        shown = self.show(rental)
+        assert shown.refused is None, shown
+        bay = self.unlocks()[-1]
+        self.sent(bay)
+        self.open(bay)
+        self.close(bay, presence=True, tag=self.tag_of(asset))
+        return bay
+
+    def hold_tag(self, tag: str = "TAG1", terminal: str = "front", *, ask: bool = True) -> Step:
+        if ask:
+            self.tell(e.ReturnAsked(terminal))
+        return self.tell(e.TagPresented(terminal, tag))
 
     def check_pin(self, ok: bool | None) -> Step:
         check = next(f for f in reversed(self.effects) if isinstance(f, CheckPin))
@@ -169,9 +228,13 @@ class Bench:
         found = []
         for kind in ("rental", "bay", "visit"):
             for agg in self.world.of[kind].values():
+                if kind == "bay" and not self.world.sensed(agg.id).recovered:
+                    continue  # recovery decides
                 for d in agg.deadlines:
                     if d.clock == "utc" and not self.trusted:
                         continue
+                    if d.clock == "mono" and d.boot != self.boot:
+                        continue  # recovery decides
                     at = d.at if d.clock == "mono" else self.mono + d.at - self.utc
                     found.append((at, e.DeadlineReached(kind, agg.id, d.name, d.n)))
         return found
