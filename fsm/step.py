@@ -20,6 +20,7 @@ from fsm.technician import resolve_incident, set_availability, set_contents
 from fsm.world import Changes, Record, Turn, World
 
 TABLES: dict[str, Table[Any, Any]] = {"rental": rental.TABLE, "bay": bays.TABLE, "visit": visit.TABLE}
+UNTOLD = frozenset({"in_progress", "wait"})  # a code held before a camera on and on is no news for a journal on flash
 LIMIT = 400  # events of one cascade; past it something talks in a circle
 
 
@@ -76,6 +77,8 @@ def _refused(turn: Turn, event: e.Event, why: Refused) -> Step:
     if isinstance(event, e.AtTerminal):
         _show_refusal(turn, event.terminal, why)
         subject = event.rental if isinstance(event, e.PassPresented) else event.terminal
+        if why.reason in UNTOLD:
+            return _result(turn, why)
         if isinstance(event, e.PassPresented | e.CredentialUnreadable | e.PinEntered | e.TagPresented):
             turn.record("credential.refused", subject, terminal=event.terminal, reason=why.reason)
     return _result(turn, why)

@@ -19,6 +19,8 @@ def set_contents(turn: Turn, event: e.SetContents) -> None:
     spec = turn.layout.bays[event.bay]
     if bay.state is not BayState.SECURED or (bay.grant is not None and not bay.grant.lapsed):
         raise Refused("bay_in_use", f"{event.bay} is {bay.state}; close its door first")
+    if not sensed.recovered:
+        raise Refused("settling", f"{event.bay} has not been sensed yet; again in a few seconds")
     asset = event.asset
     if asset is not None:
         known = turn.asset(asset)

@@ -469,6 +469,8 @@ COUNTED = frozenset(
         "bad_signature",
         "wrong_algorithm",
         "missing_claim",
+        "bad_claim",
+        "wrong_issuer",
         "key_not_yet_valid",
         "revoked",
         "other_machine",
