@@ -58,11 +58,12 @@ class Client:
                 return
 
     def follow(self, path: str) -> Iterator[dict[str, Any]]:
-        """The items of a stream, as long as the daemon sends them."""
+        """The items of a stream. The daemon never ends one but when it stops: then CliError."""
         connection, answer = self._open("GET", path, None, None)
         try:
             while line := answer.readline():
                 yield json.loads(line)
+            raise ConnectionResetError("it ended the stream")
         except (OSError, http.client.HTTPException, ValueError) as why:
             raise self._lost(why) from None
         finally:

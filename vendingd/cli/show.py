@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TextIO
 
 GAP = "  "
+LEAST, LEAST_LAST = 8, 24  # columns do not get narrower
 COLOURS = {"red": "31", "green": "32", "yellow": "33", "bold": "1", "dim": "2"}
 BAD = frozenset({"unavailable", "estop", "fail", "incident", "faulted", "down", "no"})
 WARN = frozenset({"out_of_service", "warn", "overdue", "offline", "unknown", "settling"})
@@ -46,23 +47,21 @@ class Screen:
         first = text.strip().split(" ")[0].rstrip(",")
         return self.paint(text, "red") if first in BAD else self.paint(text, "yellow") if first in WARN else text
 
-    def table(self, heads: Sequence[str], rows: Sequence[Sequence[Any]], *, wrap: int | None = None) -> None:
-        """Aligned columns. `wrap` is the column that gives way: its text goes on below itself; the last one by
-        default."""
+    def table(self, heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+        """Aligned columns. What does not fit goes on below itself, in the last column first."""
         cells = [[clean(cell) for cell in row] for row in rows]
-        widths = [max(map(len, column)) for column in zip(heads, *cells, strict=True)]
-        give = len(heads) - 1 if wrap is None else wrap
-        fixed = sum(width for n, width in enumerate(widths) if n != give) + len(GAP) * (len(heads) - 1)
-        widths[give] = max(min(widths[give], self.width - fixed), min(widths[give], 12))
+        natural = [max(map(len, column)) for column in zip(heads, *cells, strict=True)]
+        widths = _fitted(natural, heads, self.width - len(GAP) * (len(heads) - 1))
         self.line(self.paint(_joined(heads, widths), "bold"))
         for row in cells:
-            for n, line in enumerate(_wrapped(row, widths, give)):
-                padded = _joined(line, widths)
-                self.line(padded if n or not line else self._coloured(padded, line, widths))
+            folded = [fold(cell, width) for cell, width in zip(row, widths, strict=True)]
+            for n in range(max(map(len, folded))):
+                line = [lines[n] if n < len(lines) else "" for lines in folded]
+                self.line(self._coloured(line, widths))
 
-    def _coloured(self, padded: str, line: Sequence[str], widths: Sequence[int]) -> str:
+    def _coloured(self, line: Sequence[str], widths: Sequence[int]) -> str:
         if not self.colours:
-            return padded
+            return _joined(line, widths)
         return GAP.join(self.word(cell.ljust(width)) for cell, width in zip(line, widths, strict=True)).rstrip()
 
     def pairs(self, rows: Sequence[tuple[str, Any]]) -> None:
@@ -108,12 +107,18 @@ def _joined(cells: Sequence[str], widths: Sequence[int]) -> str:
     return GAP.join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip()
 
 
-def _wrapped(row: Sequence[str], widths: Sequence[int], give: int) -> list[list[str]]:
-    parts = fold(row[give], widths[give]) or [""]
-    lines = [[*row[:give], parts[0], *row[give + 1 :]]]
-    blank = [""] * len(row)
-    lines += [[*blank[:give], part, *blank[give + 1 :]] for part in parts[1:]]
-    return lines
+def _fitted(natural: Sequence[int], heads: Sequence[str], room: int) -> list[int]:
+    """Widths that fit: the last column gives way first, then the widest, none below what can be read."""
+    widths = list(natural)
+    last = len(widths) - 1
+    widths[last] = min(widths[last], max(room - sum(widths[:last]), LEAST_LAST))
+    while sum(widths) > room:
+        spare = [(width - max(len(head), LEAST), n) for n, (width, head) in enumerate(zip(widths, heads, strict=True))]
+        most, widest = max(spare)
+        if most <= 0:
+            break
+        widths[widest] -= 1
+    return widths
 
 
 def when(stamp: str | None) -> str:
