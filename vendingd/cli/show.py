@@ -44,7 +44,7 @@ class Screen:
 
     def word(self, text: str) -> str:
         """A state's word in its colour."""
-        first = text.strip().split(" ")[0].rstrip(",")
+        first = text.strip().split(" ")[0].rstrip(",:;")
         return self.paint(text, "red") if first in BAD else self.paint(text, "yellow") if first in WARN else text
 
     def table(self, heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
