@@ -1,0 +1,138 @@
+"""Passes that open nothing, passes that open something, and what one opens after it has been used."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tests.scenario.stand import DIRECTORY, Stand, fast
+
+LASTING = fast(farewell_s=20)  # a refusal stays on the screen until it was read
+Make = Callable[..., Stand]
+
+
+def test_pass_at_a_wrong_time_or_place(make: Make) -> None:
+    m = make(timing=LASTING)
+    good = m.book("r1", "car-1")
+    wrong = {
+        "early": (m.book("early", "car-2", window_from=3600, window_to=7200), "too_early", "too_early"),
+        "late": (m.book("late", "car-2", window_from=-7200, window_to=-600), "too_late", "too_late"),
+        "r1": (m.sign("r1", aud="tower-2"), "other_machine", "other_machine"),
+        "site": (m.sign("site", aud="site:east", asset="car-1"), "other_machine", "other_machine"),
+        "revoked": (m.book("revoked", "car-2"), "revoked", "refused"),
+    }
+    assert m.outcome(m.cloud.act("revoke", rental="revoked")["instruction"]) == ("accepted", None)
+    for rental, (text, reason, told) in wrong.items():
+        m.show(text)
+        m.shown(told)
+        m.refused(rental, reason)
+    assert m.pulses() == 0
+    m.pick_up("r1", "bay-1", good)
+    assert m.pulses() == 1 == len(m.received("bay.unlock_authorised"))
+
+
+def test_forged_pass(make: Make) -> None:
+    m = make(timing=LASTING)
+    good = m.book("r1", "car-1")
+    m.show(m.sign("r1", forge="signature"))
+    m.refused("front", "bad_signature")
+    m.show(m.sign("r1", forge="key"))  # another key under the known one's name
+    m.refused("front", "bad_signature", count=2)
+    m.show(m.sign("r1", forge="kid"))
+    m.refused("front", "unknown_key")
+    m.shown("refused")
+    m.show("https://example.org/menu", "side")
+    m.shown("refused", "side")
+    m.refused("side", "malformed")
+    m.show(good[:-8], "side")
+    m.refused("side", "malformed", count=2)
+    assert m.pulses() == 0 and m.kinds("r1") == ["rental.booked", "rental.ready"]
+    m.pick_up("r1", "bay-1", good)
+    assert m.pulses() == 1
+
+
+def test_site_wide_pass_for_a_named_asset(make: Make) -> None:
+    """Honoured where the asset is believed and not sensed absent; where it is out, the pass brings it back."""
+    m = make(timing=LASTING, directory=[*DIRECTORY, {"id": "car-3", "class": "car", "tags": ["62E3080003"]}])
+    m.plant.act("new_asset", asset="car-3", **{"class": "car"}, tag="62E3080003")
+    m.show(m.sign("stranger", aud="site:west", asset="car-9"))
+    m.shown("not_here")
+    m.refused("stranger", "asset_not_here")
+    m.show(m.sign("classy", aud="site:west", **{"class": "car"}))  # two machines would each hand one out
+    m.shown("refused")
+    m.refused("front", "bad_claim")
+    m.plant.act("vanish", bay="bay-2", asset="car-2")
+    m.until(lambda: m.api.get("/v1/bays/bay-2")["sensed"]["presence"] == "empty", "bay-2 is sensed empty")
+    m.show(m.sign("gone", aud="site:west", asset="car-2"))
+    m.shown("not_here")
+    m.refused("gone", "asset_not_here")
+    assert m.pulses() == 0
+    m.pick_up("here", "bay-1", m.sign("here", aud="site:west", asset="car-1"))
+    m.show(m.sign("out", aud="site:west", asset="car-3"))
+    bay = m.authorised("return")
+    assert bay in ("bay-1", "bay-3")
+    m.unlocked(bay, 2 if bay == "bay-1" else 1)
+    m.bring_back("out", "car-3", bay)
+    assert m.pulses() == 2
+
+
+def test_rental_never_heard_of_with_the_network_down(make: Make) -> None:
+    m = make(timing=LASTING)
+    named = m.sign("named", asset="car-2")
+    of_class = m.sign("of-class", **{"class": "car"})
+    m.cloud.fault("down")
+    for text, bay in ((named, "bay-2"), (of_class, "bay-1")):
+        m.show(text)
+        m.unlocked(bay)
+        m.open(bay)
+        m.plant.act("take", bay=bay)
+        m.close(bay)
+        m.shown("enjoy")
+    assert m.received("rental.booked") == [] and m.pulses() == 2
+    m.cloud.fault("down", on=False)
+    m.heard("rental.on_trip", "named", asset="car-2")
+    m.heard("rental.on_trip", "of-class", asset="car-1")
+    for rental in ("named", "of-class"):
+        assert m.kinds(rental) == ["rental.booked", "rental.claimed", "rental.on_trip"]
+
+
+def test_pass_copied_after_use(make: Make) -> None:
+    """On trip it opens an empty place for the return; once the asset is back and left alone, nothing."""
+    m = make(timing=fast(farewell_s=20, reopen_s=0))
+    text = m.book("r1", "car-1")
+    m.pick_up("r1", "bay-1", text)
+    m.show(text, "side")
+    bay = m.authorised("return")
+    assert m.bay(bay)["items"] == []
+    m.unlocked(bay, 2 if bay == "bay-1" else 1)
+    m.open(bay)
+    m.close(bay)
+    m.heard("rental.return_abandoned", "r1")
+    m.shown("left_empty", "side")
+    m.show(text)
+    bay = m.authorised("return", 2)
+    m.until(lambda: m.pulses() == 3, "a place opens for the holder")
+    m.bring_back("r1", "car-1", bay)
+    for terminal in ("front", "side"):
+        m.show(text, terminal)
+        m.shown("already_used", terminal)
+    m.refused("r1", "spent", count=2)
+    m.pick_up("r2", "bay-2", m.book("r2", "car-2"))
+    assert m.pulses() == 4 and m.pulses("bay-2") == 1
+
+
+def test_retired_key_and_revocation_only_leave_the_return(make: Make) -> None:
+    m = make(timing=LASTING)
+    out, waiting = m.book("r1", "car-1"), m.book("r2", "car-2")
+    m.pick_up("r1", "bay-1", out)
+    assert m.outcome(m.cloud.act("rotate_key")["instruction"]) == ("accepted", None)
+    assert m.outcome(m.cloud.act("revoke", rental="r1")["instruction"]) == ("accepted", None)
+    m.show(waiting)
+    m.shown("refused")
+    m.refused("r2", "key_retired")
+    assert m.pulses() == 1
+    m.show(out)
+    bay = m.authorised("return")
+    m.until(lambda: m.pulses() == 2, "a place opens for the return")
+    m.bring_back("r1", "car-1", bay)
+    m.pick_up("r2", "bay-2", m.sign("r2"))  # signed by the new key
+    assert m.pulses() == 3
