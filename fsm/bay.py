@@ -104,7 +104,7 @@ def recovered(bay: Bay, event: Authorise, turn: Turn) -> bool:
 
 @reason("estop")
 def no_estop(bay: Bay, event: Authorise, turn: Turn) -> bool:
-    return not turn.machine.estop
+    return not turn.stopped
 
 
 @reason("out_of_service")
@@ -369,7 +369,7 @@ def is_gate(bay: Bay, event: CloseGate, turn: Turn) -> bool:
 
 @reason("estop")
 def gate_may_move(bay: Bay, event: CloseGate, turn: Turn) -> bool:
-    return not turn.machine.estop
+    return not turn.stopped
 
 
 def ask_close(bay: Bay, event: CloseGate, turn: Turn) -> Bay:

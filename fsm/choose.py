@@ -102,7 +102,7 @@ def another(turn: Turn, rental: Rental) -> bool:
 
 def place(turn: Turn, asset_class: str | None, rental: Rental | None = None) -> str:
     """An empty bay for a return: the one that a late opening is awaited at where it works, or the first that fits."""
-    if turn.machine.estop:
+    if turn.stopped:
         raise Refused("estop")
     if rental is not None and rental.grant is not None and rental.bay is not None:
         own = turn.bay(rental.bay)

@@ -290,12 +290,12 @@ class TagChanged(Fact):
 
 @dataclass(frozen=True, slots=True)
 class EstopChanged(Fact):
-    pressed: bool | None  # None: its sensor does not answer, taken as pressed
+    pressed: bool | None  # None: its contact does not answer
 
 
 @dataclass(frozen=True, slots=True)
 class TamperChanged(Fact):
-    """The housing's contact; a silent one counts as open."""
+    """The housing's contact."""
 
     open: bool
 

@@ -173,7 +173,7 @@ class Sensed:
     presence: bool | None = None  # True: occupied
     tag: str | None = None  # tag in the field, None: field empty
     tag_known: bool = False  # the reader answers
-    estop: bool | None = None  # True: pressed; the machine's own
+    estop: bool | None = None  # the machine's own, True: pressed; None: its contact does not answer
     recovered: bool = False  # the table of recovery has decided about this bay since the start
 
 
@@ -299,7 +299,6 @@ class Timing:
     erase_after_due_s: float = 7 * 86400.0
     max_attempts: int = 5
     max_openings: int = 4
-    estop_latch: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,6 +311,7 @@ class Layout:
     terminals: Mapping[str, TerminalSpec]
     timing: Timing = field(default_factory=Timing)
     policy: Policy = field(default_factory=Policy)
+    estop: bool = False  # an e-stop's contact is installed
 
 
 @dataclass(frozen=True, slots=True)

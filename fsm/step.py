@@ -195,10 +195,12 @@ def _restarted(turn: Turn, event: e.Restarted) -> None:
 
 
 def _estop(turn: Turn, event: e.EstopChanged) -> None:
-    """Power is cut without us; we observe it and latch it, until a technician clears it."""
-    pressed = event.pressed is not False
-    turn.put(replace(turn.sensed(""), estop=pressed), "")
-    if not pressed or turn.machine.estop:
+    """Power is cut without us; we observe it and latch it, until a technician clears it.
+
+    A contact that does not answer stops the machine for as long, and is no latched alarm: the device is the fault.
+    """
+    turn.put(replace(turn.sensed(""), estop=event.pressed), "")
+    if not event.pressed or turn.machine.estop:
         return
     turn.put(replace(turn.machine, estop=True))
     turn.record("machine.alarm_raised", turn.layout.machine, alarm=str(Alarm.ESTOP))

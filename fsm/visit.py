@@ -194,7 +194,7 @@ def _claim(visit: Visit, event: PassPresented, turn: Turn) -> Visit:
     known = turn.rental(event.rental)
     if known is not None and known.state in BUSY:
         raise Refused("in_progress" if known.terminal == visit.id else "in_use")
-    if turn.machine.estop:
+    if turn.stopped:
         raise Refused("estop")
     if not turn.machine.in_service:
         raise Refused("out_of_service")
@@ -414,7 +414,7 @@ def confirm(visit: Visit, event: Confirmed, turn: Turn) -> Visit:
     rental = turn.rental(visit.rental or "")
     if rental is None:
         raise Refused("timed_out")
-    if turn.machine.estop:
+    if turn.stopped:
         raise Refused("estop")
     bay, asset = choose.pick(turn, rental)
     turn.post("rental", rental.id, Claim(visit.id, bay, asset))

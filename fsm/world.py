@@ -240,6 +240,11 @@ class Turn:
     def layout(self) -> Layout:
         return self.world.layout
 
+    @property
+    def stopped(self) -> bool:
+        """The e-stop is pressed, was pressed and not cleared since, or cannot be read."""
+        return self.machine.estop or (self.layout.estop and self.sensed("").estop is not False)
+
     def asset_by_tag(self, tag: str) -> Asset | None:
         for known in (self.tags.get(tag), self.world.asset_of_tag.get(tag)):
             asset = self.asset(known) if known is not None else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import ctypes
 import gc
 import logging
 import os
@@ -12,7 +13,7 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
     from vendingd.cloud.transport import AiohttpTransport
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 EXIT_CONFIG = 78  # EX_CONFIG of sysexits.h: the unit does not restart on it
 EXIT_LOCKED = 75  # EX_TEMPFAIL
+TIDY_S = 3.0
 _log = logging.getLogger("vendingd")
 
 
@@ -28,7 +30,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """The daemon's process. 0 after a stop in order, 1 after a defect, 75 when another runs, 78 for bad files."""
     args = _parser().parse_args(argv)
     logging.basicConfig(level=args.log_level.upper(), format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
-    from vendingd.site.load import SiteError, load_site
+    from vendingd.site.load import load_site
+    from vendingd.site.problems import SiteError
 
     try:
         site = load_site(args.site)
@@ -38,9 +41,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     return _serve(args, site)
 
 
-def _parser() -> argparse.ArgumentParser:
-    from importlib.metadata import version
+class _Version(argparse.Action):
+    """Looked up when it is asked for: the look-up's imports would stay in the daemon's memory."""
 
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        from importlib.metadata import version
+
+        print(version("vendingd"))
+        parser.exit()
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="vendingd", description="The daemon of an unattended pick-up machine.")
     parser.add_argument("--site", type=Path, default=Path("/etc/vendingd/site.toml"), help="site file (%(default)s)")
     parser.add_argument(
@@ -56,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
         help="the local socket (%(default)s)",
     )
     parser.add_argument("--log-level", default="info", choices=["debug", "info", "warning", "error"])
-    parser.add_argument("--version", action="version", version=version("vendingd"))
+    parser.add_argument("--version", action=_Version, nargs=0, help="show the version and end")
     return parser
 
 
@@ -122,8 +133,7 @@ async def _run(args: argparse.Namespace, site: Site) -> int:
     async def ready() -> None:
         await api.start()
         app.spawn(workers.thread(app.desk.keys.ring.warm), "warm")
-        gc.collect()
-        gc.freeze()  # what the start made stays: collections need not walk it again
+        app.spawn(_tidied(), "tidy")
         _log.info("serving %s with %d bays", site.machine, len(site.layout().bays))
 
     status = 0
@@ -139,6 +149,14 @@ async def _run(args: argparse.Namespace, site: Site) -> int:
         if transport is not None:
             await transport.close()
     return status
+
+
+async def _tidied() -> None:
+    """Once the start is over, what it made stays: collections need not walk it again, and what it left goes back."""
+    await asyncio.sleep(TIDY_S)
+    gc.collect()
+    gc.freeze()
+    ctypes.CDLL(None).malloc_trim(0)
 
 
 def _pins(site: Site) -> Callable[[], Any]:

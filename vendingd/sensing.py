@@ -152,7 +152,8 @@ class Sensing:
         self._on_bay(bay)
 
     def _tamper(self, value: bool | None) -> None:
-        self._level("tamper", TamperChanged(value is not False))
+        if value is not None:
+            self._level("tamper", TamperChanged(value))
 
     def _estop(self, value: bool | None) -> None:
         self._level("estop", EstopChanged(value))

@@ -75,6 +75,7 @@ def connect(path: Path, *, mode: str = "rw") -> sqlite3.Connection:
     try:
         db.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
         db.execute("PRAGMA trusted_schema = OFF")
+        db.execute("PRAGMA secure_delete = FAST")  # what a row held (a wrapped key) does not stay in freed space
         db.execute("PRAGMA cell_size_check = ON")
     except sqlite3.Error:
         db.close()

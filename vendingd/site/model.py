@@ -117,18 +117,11 @@ class Sensing(Table):
     """How levels become facts: a level counts once it has held for so long."""
 
     contact_ms: int = Field(default=30, ge=0, le=2000, description="Doors, bolts, buttons, e-stop and housing, ms.")
-    beam_ms: int = Field(default=50, ge=0, le=2000, description="Presence sensors: shorter levels are noise, ms.")
     occupancy_ms: int = Field(
         default=1500,
         ge=0,
         le=30_000,
         description="Presence sensors: a place counts as occupied or empty after this, ms.",
-    )
-    reread_s: float = Field(
-        default=30.0,
-        ge=1,
-        le=3600,
-        description="Every level is read again this often, because an edge can be lost, seconds.",
     )
 
 
@@ -196,7 +189,6 @@ class Timing(Table):
     max_openings: int = Field(
         default=4, ge=1, le=100, description="The opening without taking that is an incident, counted from one."
     )
-    estop_latch: bool = Field(default=True, description="An e-stop stays an alarm until a technician clears it.")
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:

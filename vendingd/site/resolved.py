@@ -120,6 +120,7 @@ class Site:
             terminals={one.id: TerminalSpec(id=one.id, offers=one.offers) for one in self.terminals.values()},
             timing=self.timing,
             policy=self.policy,
+            estop=self.estop is not None,
         )
 
     def error(self, key: tuple[str | int, ...], reason: str, advice: str) -> SiteError:

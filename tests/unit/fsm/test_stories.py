@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from fsm import events as e
 from fsm.effects import Unlock
 from fsm.model import Alarm, BayState, RentalState, VisitState
-from tests.unit.fsm.machine import HOUR, bench
+from tests.unit.fsm.machine import HOUR, bench, layout
 
 
 def test_pick_up_and_return() -> None:
@@ -256,3 +257,14 @@ def test_stale_remote_unlock() -> None:
     assert m.outcome("u1")[0] == m.outcome("u2")[0] == "stale" and m.unlocks() == []
     m.deliver(e.CloudUnlock("u3", "b1", "help", 1.0))
     assert m.outcome("u3") == ("accepted", "") and m.unlocks() == ["b1"]
+
+
+def test_a_silent_estop_stops_the_machine_and_latches_nothing() -> None:
+    m = bench(make=lambda: replace(layout(), estop=True))
+    m.book()
+    assert m.show().refused == "estop", "nobody has read it yet"
+    m.tell(e.EstopChanged(False))
+    m.tell(e.EstopChanged(None))
+    assert m.show().refused == "estop" and not m.world.machine.estop
+    m.tell(e.EstopChanged(False))
+    assert m.show().refused is None

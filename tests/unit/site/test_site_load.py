@@ -208,7 +208,7 @@ def test_what_is_left_out(load: Load) -> None:
     assert (site.trust, site.api.group, site.gpio.factory) == ("kernel", "vendingd-tech", "lgpio")
     assert site.timing == fsm.model.Timing()
     assert site.layout().policy == Policy()
-    assert (site.sensing.contact_ms, site.sensing.beam_ms, site.sensing.occupancy_ms) == (30, 50, 1500)
+    assert (site.sensing.contact_ms, site.sensing.occupancy_ms) == (30, 1500)
 
 
 def test_estop_and_tamper(good: str, load: Load) -> None:
