@@ -36,7 +36,9 @@ test-systemd: setup ## the service under a real systemd in a box (root, Debian; 
 install: install-files ## as root: environment with the locked packages, units, udev rules, examples
 	python3 -m venv $(PREFIX)
 	$(PREFIX)/bin/python -m pip install -q --require-hashes -r locks/daemon.txt
+	rm -rf build/lib build/bdist.*
 	$(PREFIX)/bin/python -m pip install -q --no-deps --no-build-isolation .
+	install -d $(USRLOCAL)/bin
 	ln -sf $(PREFIX)/bin/vendingctl $(USRLOCAL)/bin/vendingctl
 
 install-files: ## what install puts beside the environment, under DESTDIR
