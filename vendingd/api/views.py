@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -34,7 +34,11 @@ def _stamp(utc: float | None) -> str | None:
     return None if utc is None else stamp(utc)
 
 
+@cache
 def build() -> str:
+    """This vendingd's version. Asked late: looking it up costs more than all of the API's own import."""
+    from importlib.metadata import PackageNotFoundError, version
+
     try:
         return version("vendingd")
     except PackageNotFoundError:
