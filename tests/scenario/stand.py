@@ -379,6 +379,20 @@ class Stand:
 
         return self.until(look, f"the cloud hears {kind} of {subject} {data}")
 
+    def all_there(self) -> list[dict[str, Any]]:
+        """Wait until the cloud has the whole journal; every record is there once, in order, none with two contents."""
+
+        def look() -> bool:
+            status = self.api.get("/v1/status")
+            return bool(status["cloud"]["backlog"] == 0 and len(self.received()) >= status["journal"]["last_seq"])
+
+        self.until(look, "the cloud has everything")
+        told = self.cloud.get("/events", after=0)
+        seqs = [a["event"]["seq"] for a in told["events"] if not a["duplicate"]]
+        assert told["gaps"] == [] and seqs == list(range(1, len(seqs) + 1))
+        assert not [a for a in told["events"] if a["conflict"]]
+        return self.received()
+
     def kinds(self, subject: str) -> list[str]:
         return [x["type"].removeprefix("io.vendingd.") for x in self.received(subject=subject)]
 
@@ -451,7 +465,7 @@ class Stand:
 
         def look() -> bool:
             prompt = self.prompt(terminal)
-            return prompt["code"] == "enter_pin" and prompt["params"]["tries_left"] == tries_left
+            return bool(prompt["code"] == "enter_pin" and prompt["params"]["tries_left"] == tries_left)
 
         self.until(look, f"terminal {terminal} asks for the PIN, {tries_left} tries left")
 
