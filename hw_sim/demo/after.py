@@ -11,7 +11,7 @@ from hw_sim.demo.stage import Stage
 from hw_sim.demo.witness import Lane, Seen, Witness
 
 FOLLOW_EVERY_S = 0.2
-HOLD_S = 0.5  # a row waits so long for the cloud's receipt of its record
+HOLD_S = 2.5  # a row waits so long for what is written later and for the cloud's receipts
 
 INTRODUCTION = """\
 Three processes joined by real wires: daemon, plant (ptys, GPIO, camera) and cloud (HTTP).
@@ -27,23 +27,23 @@ INVITATION = """\
 The machine stays up. In another terminal, from {here}:
 
   export VENDINGD_SOCKET={api}
-  {vendingctl} status           # then: bays, rentals, alarms, journal, watch, doctor, --help
-  {vendingctl} unlock bay-3 --reason "looking inside"
+  {vendingctl} status    # then: bays, rentals, alarms, journal, watch, audit verify, --help
 
-Somebody books a car, shows the pass, and a person waits to take it:
+Dora books a car, shows her pass to the camera, and takes what opens:
 
   cloud() {{ curl -s --unix-socket {cloud} http://cloud/$1 ${{2:+-d "$2"}}; echo; }}
   plant() {{ curl -s --unix-socket {plant} http://plant/$1 ${{2:+-d "$2"}}; echo; }}
   cloud act '{{"do":"put_reservation","rental":"r-dora","class":"car"}}'
   pass=$(cloud act '{{"do":"sign_pass","rental":"r-dora"}}' | sed 's/.*"pass": "\\([^"]*\\)".*/\\1/')
-  plant act '{{"do":"pickup"}}'
   plant act "{{\\"do\\":\\"show_code\\",\\"via\\":\\"camera\\",\\"text\\":\\"$pass\\"}}"
+  plant act '{{"do":"pickup"}}'
 
-Break things, and look:
+A technician opens a bay; things break; what there is to do and to break:
 
-  plant faults '{{"name":"bolt_stuck","bay":"bay-4"}}'     # "on":false mends it
-  cloud faults '{{"name":"down"}}'                         # the network; "on":false brings it back
-  plant faults | plant act | cloud faults                # without a body: what there is
+  {vendingctl} unlock bay-6 --reason "looking inside"
+  plant faults '{{"name":"bolt_stuck","bay":"bay-4"}}'    # and with "on":false it is mended
+  cloud faults '{{"name":"down"}}'                        # the network; with "on":false it is back
+  plant act; plant faults; cloud faults                 # without a body: a list of them
   plant state; plant "log?after=0"; cloud "events?after=0"; cloud rentals
 
 Logs: {logs}/*.log · site file: {site} · journal: {journal}

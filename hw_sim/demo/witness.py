@@ -166,7 +166,7 @@ class Witness:
                 continue
             first = one["id"] not in self.screens
             self.screens[one["id"]] = code, params
-            if first:
+            if first or code == "idle":
                 continue
             more = [str(params[k]) for k in ("bay", "because") if k in params]
             more += [f"{params['tries_left']} left"] if "tries_left" in params else []
