@@ -310,6 +310,14 @@ class DeviceChanged(Fact):
 
 
 @dataclass(frozen=True, slots=True)
+class JournalRestored(Fact):
+    """The journal is an older copy: its records go on in a new epoch."""
+
+    epoch: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class RecordRefused(Fact):
     """The cloud refused a record of ours: it is set aside, and somebody must look."""
 

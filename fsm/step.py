@@ -218,6 +218,10 @@ def _device(turn: Turn, event: e.DeviceChanged) -> None:
     turn.record("device.up" if event.up else "device.down", event.device, detail=event.detail or None)
 
 
+def _restored(turn: Turn, event: e.JournalRestored) -> None:
+    turn.record("machine.journal_restored", turn.layout.machine, epoch=event.epoch, why=event.why)
+
+
 def _record_refused(turn: Turn, event: e.RecordRefused) -> None:
     turn.record("machine.record_refused", turn.layout.machine, seq=event.seq, title=event.title)
 
@@ -327,6 +331,7 @@ _ENTRANCES: dict[type[e.Event], Callable[[Turn, Any], None]] = {
     e.TamperChanged: _tamper,
     e.DeviceChanged: _device,
     e.RecordRefused: _record_refused,
+    e.JournalRestored: _restored,
     e.UnlockOutcome: _outcome,
     e.CloseOutcome: _close_outcome,
     e.PinChecked: _pin_checked,

@@ -34,7 +34,7 @@ from drivers.ports import (
     TagRead,
     Workers,
 )
-from fsm.events import Tick
+from fsm.events import JournalRestored, Tick
 from fsm.model import Aggregate, Bay, BayState, Visit, VisitState
 from fsm.world import Key, Record
 from vendingd.bridge import Bridge
@@ -136,6 +136,7 @@ class App:
         self._attending: dict[str, bool] = {}
         self._attention = attention(site)
         self._reopening: asyncio.Task[Any] | None = None
+        self._announced = asyncio.Event()  # the manager knows that we are ready
         self.journal_error: StoreError | None = None
         self.last_seq = 0  # of the journal, as far as committed
         self.strangers: list[str] = []  # bays that the journal knows and the site file does not
@@ -186,7 +187,12 @@ class App:
             check_head=self.bridge.holds_head,
         )
         self.bridge.on_committed = self.cloud.committed
-        self.spawn(self.cloud.run(), "cloud")
+        self.spawn(self._serve_cloud(), "cloud")
+
+    async def _serve_cloud(self) -> None:
+        """Customers first: what the client loads would hold up the start."""
+        await self._announced.wait()
+        await self.cloud.run()
 
     @property
     def online(self) -> bool:
@@ -194,11 +200,24 @@ class App:
         return bool(status is not None and getattr(status, "online", False))
 
     def _cloud_alarm(self, name: str, detail: str) -> None:
+        from vendingd.cloud.uplink import ALARM_JOURNAL
+
         if detail:
             self.cloud_alarms[name] = detail
             _log.error("cloud: %s: %s", name, detail)
+            if name == ALARM_JOURNAL:  # restored from an older copy, and nobody said so
+                self.spawn(self.journal_restored(f"seen by the cloud: {detail}"), "new epoch")
         else:
             self.cloud_alarms.pop(name, None)
+
+    async def journal_restored(self, why: str) -> None:
+        """Give what follows a new epoch, so that no name of a record is used twice."""
+        try:
+            epoch = await self.seams.store.new_epoch(why)
+        except StoreError as error:
+            self._journal_failed(error)
+            return
+        self.mailbox.post(JournalRestored(epoch, why))
 
     # ------------------------------------------------ tasks
     def spawn(self, coro: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]:
@@ -243,6 +262,7 @@ class App:
         await ready()
         self.notifier.ready()
         self._tell_status()
+        self._announced.set()
         await self._ended
 
     async def _open(self) -> Loaded | None:
@@ -257,10 +277,7 @@ class App:
 
     async def _load(self, loaded: Loaded, *, first: bool) -> None:
         try:
-            if first:
-                self.strangers = self.mailbox.load(loaded)
-            else:
-                self.mailbox.reopened(loaded)
+            self.strangers = self.mailbox.load(loaded) if first else self.mailbox.reopened(loaded)
         except StateError as why:
             self._journal_failed(StoreError(StoreErrorKind.CORRUPT, f"{why}; see vendingctl audit verify"))
             return
@@ -281,7 +298,7 @@ class App:
 
     def _journal_failed(self, why: StoreError) -> None:
         self.journal_error = why
-        self.mailbox.unavailable = str(why)
+        self.mailbox.suspend(str(why))
         _log.critical("%s; the machine is unavailable", why)
         self._tell_status()
         if self._reopening is None or self._reopening.done():
@@ -296,7 +313,7 @@ class App:
                 loaded = await self.seams.store.open()
             except StoreError as why:
                 self.journal_error = why
-                self.mailbox.unavailable = str(why)
+                self.mailbox.suspend(str(why))
                 self._tell_status()
                 pause = min(pause * 2, REOPEN_MOST_S)
                 continue
@@ -320,6 +337,7 @@ class App:
         while True:
             await self.seams.clock.sleep_until(self.seams.clock.monotonic() + every)
             self.mailbox.post(Tick())
+            self._tell_status()
 
     async def shutdown(self) -> None:
         """What was stepped is journalled, nothing is energised, nothing runs on."""

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from fsm.events import Event
+from fsm.events import Event, Tick
 from fsm.step import Step
 
 CLI_LIMIT = 32
@@ -102,6 +102,13 @@ class Inbox:
                 yield self._feed.popleft()
             else:
                 return
+
+    def take_ticks(self) -> bool:
+        """Whether a tick waited; while nothing can be stepped they must neither pile up nor starve the watchdog."""
+        kept = deque(item for item in self._outcomes if not isinstance(item.event, Tick))
+        ticked = len(kept) < len(self._outcomes)
+        self._outcomes = kept
+        return ticked
 
     def drop_requests(self, why: Exception) -> None:
         """Nobody can be served now: whoever asks is told so. Outcomes stay."""

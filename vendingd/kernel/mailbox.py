@@ -217,7 +217,9 @@ class Mailbox:
     def drain(self) -> None:
         """Step everything that waits, then see to its commit."""
         self._draining = False
-        if self._failed:
+        if self._failed:  # the loop turns all the same: unavailable, not hung
+            if self.inbox.take_ticks():
+                self._on_turn()
             return
         turned = False
         for item in self.inbox.drain(self._clock.monotonic()):
@@ -357,12 +359,18 @@ class Mailbox:
             self._linger = None
         self._on_failure(why)
 
-    def reopened(self, loaded: Loaded) -> None:
+    def suspend(self, why: str) -> None:
+        """There is no journal to step on: nothing is decided until `reopened`."""
+        self._failed = True
+        self.unavailable = why
+
+    def reopened(self, loaded: Loaded) -> list[str]:
         """The store holds again: start from what it has; the sensors are read anew by the caller."""
         self.unavailable = "starting"
-        self.load(loaded)
+        strangers = self.load(loaded)
         self._performer.tell_again()
         self.drain()
+        return strangers
 
 
 def _retrieved(reply: asyncio.Future[Step]) -> None:
