@@ -169,7 +169,8 @@ def alarms(machine: Machine) -> list[Json]:
         found += _bay_alarms(bay)
     for row in devices(machine):
         if row["up"] is False:
-            advice = "Look at its cable and its supply; it is tried again by itself."
+            look = "" if row["detail"] else "Look at its cable and its supply. "
+            advice = f"{look}It is tried again by itself."
             found.append(_alarm("device", row["device"], "down", row["detail"], advice))
     for name, detail in machine.cloud_alarms.items():
         found.append(_alarm("cloud", None, name, detail, "Tell the operator of the cloud."))

@@ -114,8 +114,10 @@ async def restored(call: Call) -> Response:
     said = call.body(Reasoned)
     if (why := views.unavailable(call.machine)) is not None:
         raise unavailable(why)
+    spoken = f"{call.who}: {said.reason}"
     try:
-        epoch = await call.machine.seams.store.new_epoch(f"restored, said {call.who}: {said.reason}")
-    except StoreError as why:
-        raise unavailable(str(why)) from None
+        epoch = await call.machine.seams.store.new_epoch(spoken)
+    except StoreError as failed:
+        raise unavailable(str(failed)) from None
+    call.machine.mailbox.post(e.JournalRestored(epoch, spoken))
     return answer({"done": True, "epoch": epoch})

@@ -135,7 +135,7 @@ def devices(client: Client) -> Iterator[Finding]:
     rows = client.get("/v1/devices")["devices"]
     bad = [row for row in rows if row["up"] is False]
     for row in bad:
-        advice = "Look at its cable, its supply and its address in the site file. It is tried again by itself."
+        advice = "Look at its cable, its supply and its options in the site file. It is tried again by itself."
         yield Finding("device", FAIL, f"{row['device']} ({row['driver']}) is down: {row['detail']}", advice)
     if not bad:
         yield Finding("devices", OK, f"{len(rows)} answer" if rows else "none in the site file")

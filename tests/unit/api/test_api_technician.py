@@ -226,6 +226,7 @@ async def test_a_restored_journal_takes_a_new_epoch(api: Served) -> None:
     assert epochs[-1].token == said["epoch"] != epochs[0].token
     assert "root" in epochs[-1].reason
     assert "card replaced" in epochs[-1].reason
-    row = (await api.call("POST", "/v1/availability", {"in_service": True, "reason": "x"})).json
-    assert row["done"]
-    assert (await api.call("GET", "/v1/journal?limit=1")).json["records"][0]["name"].split("/")[1] == said["epoch"]
+    await api.machine.mailbox.settle()
+    record = (await api.call("GET", "/v1/journal?limit=1")).json["records"][0]
+    assert record["kind"] == "machine.journal_restored"
+    assert record["name"].split("/")[1] == said["epoch"] == record["data"]["epoch"]
