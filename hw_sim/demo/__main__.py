@@ -12,7 +12,7 @@ from pathlib import Path
 from types import FrameType
 
 from hw_sim.demo import after
-from hw_sim.demo.play import NotSeen, Play
+from hw_sim.demo.play import PATIENCE_S, NotSeen, Play
 from hw_sim.demo.screen import Screen
 from hw_sim.demo.stage import ROOT, CannotStart, Died, Stage
 from hw_sim.demo.story import Story
@@ -36,6 +36,9 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--once", action="store_true", help="end after the story; status 0 if every step was seen")
     parser.add_argument("--run-dir", type=Path, default=ROOT / "run" / "demo", help="made fresh (default: run/demo)")
     parser.add_argument("--seed", type=int, default=SEED, help="of simulator and cloud (%(default)s)")
+    parser.add_argument(
+        "--patience", type=float, default=PATIENCE_S, metavar="S", help="how long a sight is waited for (%(default)g s)"
+    )
     parser.add_argument(
         "--break",
         dest="breaks",
@@ -101,7 +104,7 @@ def run(stage: Stage, screen: Screen, args: argparse.Namespace) -> int:
         ready_s = stage.open(args.seed)
         witness = Witness(stage)
         after.introduce(screen, stage, ready_s, args.seed)
-        play = Play(stage, witness, screen)
+        play = Play(stage, witness, screen, args.patience)
         Story(play, fault(stage, args.breaks) if args.breaks else None).tell()
         played = True
         screen.say()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -27,8 +27,8 @@ class NotSeen(Exception):
 class Step:
     """One step under way. Sights count from its beginning; the same one twice is asked for with `count`."""
 
-    def __init__(self, stage: Stage, witness: Witness, began: float) -> None:
-        self._stage, self._witness, self.began = stage, witness, began
+    def __init__(self, stage: Stage, witness: Witness, began: float, patience_s: float = PATIENCE_S) -> None:
+        self._stage, self._witness, self.began, self._patience_s = stage, witness, began, patience_s
         self.first = len(witness.seen)
         self.proofs: list[str] = []
 
@@ -53,14 +53,14 @@ class Step:
     # ------------------------------------------------ what must follow
     def see(self, lane: Lane, what: str, where: str | None = None, count: int = 1, **data: Any) -> Seen:
         """Wait for it. Raises NotSeen."""
-        sight, end = Sight(lane, what, where, data), time.monotonic() + PATIENCE_S
+        sight, end = Sight(lane, what, where, data), time.monotonic() + self._patience_s
         while True:
             self._witness.look()
             found = [one for one in self.seen if sight.fits(one)]
             if len(found) >= count:
                 return found[count - 1]
             if time.monotonic() > end:
-                raise NotSeen(f"{sight} (waited {PATIENCE_S:g} s)")
+                raise NotSeen(f"{sight} (waited {self._patience_s:g} s)")
             time.sleep(LOOK_EVERY_S)
 
     def journal(self, kind: str, subject: str | None = None, count: int = 1, **data: Any) -> Seen:
@@ -79,8 +79,9 @@ class Step:
         """Wait until the cloud has every record. Raises NotSeen."""
         self.until(lambda: not self._witness.waiting(), "cloud: every record that was journalled")
 
-    def until(self, true: Any, what: str, within_s: float = PATIENCE_S) -> None:
+    def until(self, true: Callable[[], object], what: str, within_s: float | None = None) -> None:
         """Wait until `true()`. Raises NotSeen."""
+        within_s = self._patience_s if within_s is None else within_s
         end = time.monotonic() + within_s
         while True:
             self._witness.look()
@@ -121,8 +122,9 @@ class Step:
 class Play:
     """Numbers the steps and prints them. `online` False: nobody expects the cloud to hear of a step."""
 
-    def __init__(self, stage: Stage, witness: Witness, screen: Screen) -> None:
-        self.stage, self.witness, self._screen = stage, witness, screen
+    def __init__(self, stage: Stage, witness: Witness, screen: Screen, patience_s: float = PATIENCE_S) -> None:
+        """`patience_s`: how long each thing that must follow is waited for."""
+        self.stage, self.witness, self._screen, self._patience_s = stage, witness, screen, patience_s
         self.online = True
         self.steps = 0
 
@@ -131,7 +133,7 @@ class Play:
         """Times count from `began` (default: now). Raises NotSeen after printing what was seen and what was not."""
         self.steps += 1
         self._screen.step(self.steps, title)
-        step = Step(self.stage, self.witness, time.monotonic() if began is None else began)
+        step = Step(self.stage, self.witness, time.monotonic() if began is None else began, self._patience_s)
         try:
             yield step
             if self.online:

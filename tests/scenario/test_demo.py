@@ -76,7 +76,7 @@ def test_the_story_is_seen_from_asking_to_the_cloud(tmp_path: Path) -> None:
 
 
 def test_a_step_that_is_not_seen_ends_it_with_its_name_and_the_logs(tmp_path: Path) -> None:
-    done = demo(tmp_path / "d", "--once", "--break", "bolt_stuck")
+    done = demo(tmp_path / "d", "--once", "--patience", "8", "--break", "bolt_stuck")
     assert done.returncode == 1
     assert "✗ not seen: sensed: bolt_released of bay-1" in done.stdout
     assert "bay-1 bolt stuck" in rows(done.stdout)["SENSED"]
@@ -102,7 +102,8 @@ def test_nothing_is_left_running_whatever_ends_it(tmp_path: Path, number: signal
     folder = tmp_path / "d"
     out = (tmp_path / "out.txt").open("w")
     with out, subprocess.Popen(command(folder), stdout=out, stderr=out, env=plain()) as process:
-        until((folder / "runtime" / "api.sock").exists, "the daemon's socket")
+        until(lambda: (folder / "runtime" / "api.sock").exists() or process.poll() is not None, "the daemon's socket")
+        assert process.poll() is None, (tmp_path / "out.txt").read_text()
         assert len(processes_in(tmp_path)) >= 3
         second = demo(folder, "--once")
         assert second.returncode == 2
