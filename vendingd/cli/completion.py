@@ -57,6 +57,7 @@ def _walk(parser: argparse.ArgumentParser, path: str) -> Iterator[Node]:
                     words.append((word, helps.get(word, "")))
         elif action.option_strings:
             options.append((action.option_strings[-1], action.help or ""))
+            words += [(str(choice), "") for choice in action.choices or ()]
             file = file or action.dest in FILES
         elif action.choices is not None:
             words += [(str(choice), "") for choice in action.choices]

@@ -282,8 +282,9 @@ async def served(
     limits: Limits | None = None,
     doorkeeper: Doorkeeper | None = None,
     cars: Mapping[str, str] | None = None,
+    bays: int = 3,
 ) -> Served:
-    machine = LightMachine(layout(), store or MemoryStore(machine="m1"))
+    machine = LightMachine(layout(bays), store or MemoryStore(machine="m1"))
     await machine.start({"bay-1": "car1"} if cars is None else cars)
     path = folder / "api.sock"
     server = ApiServer(machine, path, limits=limits, doorkeeper=doorkeeper)

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
+from fsm import events as e
 from fsm.effects import Unlock
 from fsm.model import Alarm, RentalState
 from tests.unit.api.light import Served, down
+from vendingd.api.calls import Call
+from vendingd.api.http import parse_head
+from vendingd.api.problems import Problem
 from vendingd.journal.api import StoreErrorKind
 from vendingd.journal.memory import Fault
+from vendingd.kernel.inbox import CLI_LIMIT
 
 
 async def test_the_machine_at_a_glance(api: Served) -> None:
@@ -191,6 +198,16 @@ async def test_attempts_are_reset(api: Served) -> None:
     said = await api.call("POST", "/v1/rentals/r1/reset-attempts", {"reason": "the holder called"})
     assert said.status == 200
     assert [r["kind"] for r in said.json["records"]] == ["rental.attempts_reset"]
+
+
+async def test_more_than_may_wait_are_told_to_come_again(api: Served) -> None:
+    head = parse_head(b"POST / HTTP/1.1\r\nHost: x\r\n\r\n")
+    call = Call(api.machine, asyncio.Lock(), "maria", head, {}, b"")
+    asked = [call.ask(e.SetAvailability(None, True, "maria", f"{n}")) for n in range(CLI_LIMIT + 3)]
+    said = await asyncio.gather(*asked, return_exceptions=True)
+    busy = [one for one in said if isinstance(one, Problem)]
+    assert [(one.status, one.headers["Retry-After"]) for one in busy] == [(429, "1")] * 3
+    assert len(said) - len(busy) == CLI_LIMIT
 
 
 # ---------------------------------------------------------------- the journal

@@ -231,6 +231,13 @@ async def test_a_daemon_that_is_not_there(ctl: Bench, tmp_path: Path, kind: str)
         await server.wait_closed()
 
 
+async def test_a_large_machine_comes_in_pages(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    api = await served(tmp_path, bays=450)
+    assert await asyncio.to_thread(main, ["--socket", str(api.path), "bays", "--ids"]) == Exit.OK
+    assert capsys.readouterr().out.splitlines() == [f"bay-{n}" for n in range(1, 451)]
+    await api.server.stop()
+
+
 async def test_the_environment_names_the_socket(
     ctl: Bench, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

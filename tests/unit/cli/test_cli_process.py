@@ -138,6 +138,7 @@ def test_bash_completes_commands_and_names(tmp_path: Path) -> None:
     assert complete(tmp_path, ["vendingctl", "unlock", "b"], "bay-1 bay-2 car") == ["bay-1", "bay-2"]
     assert complete(tmp_path, ["vendingctl", "bays", "set", "bay-2"], "bay-1 bay-2") == ["bay-2"]
     assert complete(tmp_path, ["vendingctl", "--json", "bays", "se"]) == ["set"]
+    assert complete(tmp_path, ["vendingctl", "incident", "resolve", "--outcome", "on"], "I1") == ["on_trip"]
     assert complete(tmp_path, ["vendingctl", "unlock", "bay-1", "--re"]) == ["--reason"]
 
 
