@@ -26,11 +26,14 @@ TOLD: dict[str, str] = {
     "settling": "wait",
     "late_opening_awaited": "wait",
     "bay_in_use": "wait",
+    "sensor_silent": "wait",
+    "door_not_closed": "wait",
+    "bay_not_empty": "wait",
+    "bay_faulted": "call_support",
     "locked_out": "locked_out",
     "wrong_pin": "wrong_pin",
     "cannot_check": "try_again",
     "estop": "stopped",
-    "no_estop": "stopped",
     "out_of_service": "out_of_service",
     "none_available": "none_available",
     "asset_not_here": "not_here",
@@ -68,8 +71,6 @@ def _reference(visit: Visit, support: str) -> str:
 
 def _of_visit(world: World, visit: Visit) -> tuple[str, dict[str, Any]]:
     if visit.state is VisitState.IDLE:
-        if visit.return_until_mono > 0 and visit.reason == "":
-            return "idle", {}
         return "idle", {}
     if visit.state is VisitState.VERIFYING:
         return _verifying(world, visit)

@@ -265,3 +265,12 @@ async def test_what_is_stored_is_what_was_published() -> None:
     again.mailbox.load(await again.store.open())
     for kind in ("rental", "bay", "asset", "machine", "done"):
         assert again.mailbox.world.of[kind] == rig.mailbox.world.of[kind], kind
+
+
+async def test_while_the_journal_is_away_the_watchdog_is_fed_and_nothing_piles_up() -> None:
+    rig = await Rig().start()
+    rig.mailbox.suspend("journal full")
+    for _ in range(5):
+        rig.mailbox.post(e.Tick())
+        await turn()
+    assert rig.turns == 5 and len(rig.mailbox.inbox) == 0
