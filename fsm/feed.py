@@ -205,10 +205,10 @@ def retire(turn: Turn, key: str) -> None:
     revoked = turn.spent(key)
     until = max(rental.pass_exp_utc or 0.0, rental.window_to_utc) + KEEP_SPENT_S
     until = max(until, revoked.until_utc if revoked is not None else 0.0)
-    why = "purchased" if rental.state is RentalState.PURCHASED else "spent"
+    why = "spent" if rental.state is RentalState.RETURNED else str(rental.state)
     turn.put(Spent(id=key, until_utc=until, why=why, asset=rental.asset))
     turn.drop("rental", key)
     if turn.now.trusted:
         for old in list(turn.world.of["spent"].values()):
-            if old.until_utc < turn.now.utc:
+            if old.until_utc < turn.now.utc and old.id != key:
                 turn.drop("spent", old.id)

@@ -234,7 +234,7 @@ class Spent:
 
     id: str  # rental
     until_utc: float
-    why: str = "spent"  # spent | revoked
+    why: str = "spent"  # spent | revoked | purchased | cancelled | expired
     asset: str | None = None
 
 

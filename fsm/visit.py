@@ -50,6 +50,7 @@ IDLE, VERIFYING, CHOOSING, SERVING, FAREWELL = (
 EVERY = tuple(VisitState)
 FREE_FAILURES = 3  # a smudged code or two costs nobody time
 OUT = (RentalState.ON_TRIP, RentalState.INCIDENT)
+GONE_WORDS = {"cancelled": "cancelled", "expired": "too_late"}  # the same word as while the rental was in the world
 BUSY = (RentalState.CLAIMED, RentalState.RELEASING, RentalState.RETURNING)
 
 
@@ -158,7 +159,7 @@ def judge(turn: Turn, visit: Visit, event: PassPresented) -> Rental:
     if too_late(turn.now, event.exp, leeway) or (rental is not None and rental.state is RentalState.EXPIRED):
         raise Refused("too_late")
     if spent is not None:
-        raise Refused("spent")
+        raise Refused(GONE_WORDS.get(spent.why, "spent"))
     if rental is None:
         return _from_pass(event)
     if rental.state is RentalState.BOOKED and turn.now.trusted and turn.now.utc < rental.window_from_utc - leeway:
@@ -407,7 +408,10 @@ def other_bay(visit: Visit, event: Unserved, turn: Turn) -> bool:
 
 
 def offer(visit: Visit, event: Unserved, turn: Turn) -> Visit:
-    return turn.arm_in(replace(visit, reason="other_bay"), "visit", turn.layout.timing.choose_s)
+    rental = turn.rental(event.rental)
+    assert rental is not None
+    bay, _ = choose.pick(turn, rental)
+    return turn.arm_in(replace(visit, reason="other_bay", bay=bay), "visit", turn.layout.timing.choose_s)
 
 
 def confirm(visit: Visit, event: Confirmed, turn: Turn) -> Visit:

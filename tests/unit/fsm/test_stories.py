@@ -100,7 +100,7 @@ def test_stuck_bolt_offers_another_bay_of_the_class() -> None:
     m.sent("b1")
     m.wait(16)
     assert Alarm.JAMMED in m.bay("b1").alarms
-    assert m.visit().state is VisitState.CHOOSING
+    assert m.visit().state is VisitState.CHOOSING and m.visit().bay == "b2", "which bay is offered is said"
     assert m.tell(e.Confirmed("front")).refused is None
     assert m.unlocks() == ["b1", "b2"]
     m.sent("b2")
@@ -268,3 +268,12 @@ def test_a_silent_estop_stops_the_machine_and_latches_nothing() -> None:
     assert m.show().refused == "estop" and not m.world.machine.estop
     m.tell(e.EstopChanged(False))
     assert m.show().refused is None
+
+
+def test_a_pass_is_refused_by_the_same_word_after_its_rental_has_left_the_memory() -> None:
+    m = bench()
+    m.book()
+    m.deliver(e.CancelReservation("x", "r1", 2))
+    assert m.show().refused == "cancelled"
+    m.tell(e.Acknowledged(["r1"]))
+    assert m.world.rental("r1") is None and m.show().refused == "cancelled"
