@@ -154,7 +154,6 @@ def test_without_a_site_file_it_is_skipped(fresh: Box) -> None:
     assert fresh.show("ActiveState", "ConditionResult") == {"ActiveState": "inactive", "ConditionResult": "no"}
 
 
-@pytest.mark.xfail(reason="while the journal is away the mailbox completes no turn, so nothing feeds the watchdog")
 def test_an_unwritable_journal_is_said_and_does_not_kill(fresh: Box) -> None:
     """No byte can be written for three of the watchdog's times: unavailable, alive, and serving again after."""
     fresh.drop_in("[Service]\nWatchdogSec=3\n")

@@ -51,6 +51,7 @@ LAZY_EXCEPT = {"vendingd/cloud/transport.py", "drivers/cameras/mjpeg.py"}  # the
 # Who may ask for the time or for chance, and why. Everything else is handed `Clock` and `Random`.
 CLOCKED = {
     "vendingd/kernel/time.py": "is the clock and the random source",
+    "vendingd/main.py": "the composition root: tidies memory once, some time after the start",
     "vendingd/identity/tool.py": "a command for developers; the daemon does not import it",
     "vendingd/workers.py": "asyncio.sleep(0) while it ends: a turn of the loop, no time",
     "drivers/wires/serial.py": "lets a port fall silent, on the loop's clock, before its first byte",
@@ -68,6 +69,7 @@ LONGER = {
     "fsm/rental.py": "one table and the functions of its rows",
     "fsm/visit.py": "one table and the functions of its rows",
     "fsm/events.py": "a list of small data classes",
+    "tests/simulation/test_fsm_properties.py": "one random machine: its people, sensors, crashes and laws",
 }
 
 
