@@ -10,9 +10,12 @@ from __future__ import annotations
 
 import difflib
 import importlib
-from importlib import metadata
+from typing import TYPE_CHECKING
 
 from drivers.ports import Driver, DriverError
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoints
 
 ENTRY_POINT_GROUP = "vendingd.drivers"
 
@@ -30,6 +33,13 @@ BUILT_IN: dict[str, str] = {
 }
 
 
+def _offered() -> EntryPoints:
+    """What other packages offer. Imported here: a site with built-in drivers alone does without."""
+    from importlib.metadata import entry_points
+
+    return entry_points(group=ENTRY_POINT_GROUP)
+
+
 class UnknownDriver(DriverError, LookupError):
     """No driver has this name; the message lists the nearest ones."""
 
@@ -40,7 +50,7 @@ class DriverUnavailable(DriverError, ImportError):
 
 def names() -> list[str]:
     """Names of all drivers that can be asked for, sorted; nothing is imported."""
-    return sorted({*BUILT_IN, *(point.name for point in metadata.entry_points(group=ENTRY_POINT_GROUP))})
+    return sorted({*BUILT_IN, *(point.name for point in _offered())})
 
 
 def find(name: str) -> Driver:
@@ -48,7 +58,7 @@ def find(name: str) -> Driver:
     reference = BUILT_IN.get(name)
     if reference is not None:
         return _load(name, reference, "vendingd")
-    points = [point for point in metadata.entry_points(group=ENTRY_POINT_GROUP) if point.name == name]
+    points = [point for point in _offered() if point.name == name]
     if not points:
         raise UnknownDriver(_unknown(name))
     offers = {(point.value, point.dist.name if point.dist else "?") for point in points}

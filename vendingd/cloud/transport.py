@@ -1,10 +1,12 @@
 """HTTP to the cloud by aiohttp: mutual TLS, reuse of connections, bounds. Knows nothing of what is said.
 
-aiohttp is imported at the first request: it would cost a good part of the start.
+aiohttp is imported at the first request, in a thread: it would cost a good part of the start, and hold up the loop.
 """
 
 from __future__ import annotations
 
+import asyncio
+import importlib
 import ipaddress
 import ssl
 from collections.abc import Mapping
@@ -57,6 +59,8 @@ class AiohttpTransport:
         self, method: str, path: str, *, headers: Mapping[str, str], body: bytes | None, timeout_s: float
     ) -> HttpResponse:
         """One exchange. `path` is percent-encoded. Raises NoAnswer, or TimeoutError after `timeout_s`."""
+        if self._session is None:
+            await asyncio.to_thread(importlib.import_module, "aiohttp")
         import aiohttp
         from yarl import URL
 

@@ -66,7 +66,7 @@ def offers(monkeypatch: pytest.MonkeyPatch) -> Any:
     def offer(name: str, value: str) -> None:
         points.append(metadata.EntryPoint(name, value, "vendingd.drivers"))
 
-    monkeypatch.setattr(registry.metadata, "entry_points", entry_points)
+    monkeypatch.setattr(metadata, "entry_points", entry_points)
     return offer
 
 
