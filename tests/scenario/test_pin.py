@@ -47,10 +47,12 @@ def test_guesses_count_across_a_kill_until_a_technician_forgives(make: Make) -> 
         m.type("9999#")
     m.shown("locked_out")
     m.heard("rental.locked_out", "r1")
+    assert m.press("leave")[0] == 200
     m.show(text)
-    m.refused("r1", "locked_out")
+    m.shown("locked_out")
     m.type(f"{PIN}#")  # too late to know it
     m.refused("front", "wrong_state")
+    m.refused("r1", "locked_out")
     assert m.pulses() == 0
     m.technician("/rentals/r1/reset-attempts")
     m.show(text)
@@ -94,13 +96,15 @@ def test_pin_that_the_site_demands(make: Make) -> None:
         assert m.outcome(put["instruction"]) == ("refused", "factor_unavailable")
         m.show(m.sign(rental))
         m.shown("call_support")
-        m.refused(rental, "factor_unavailable")
+        assert m.press("leave")[0] == 200
     m.show(text)
     m.asked_for_pin(5)
     assert m.pulses() == 0
     m.type(f"{PIN}#")
     trip(m, "bay-1")
     assert m.pulses() == 1
+    m.refused("no-pin", "factor_unavailable")
+    m.refused("face", "factor_unavailable")
 
 
 def test_something_left_in_the_bay(make: Make) -> None:
@@ -148,6 +152,6 @@ def test_nothing_is_opened_again_after_the_window(make: Make) -> None:
     m.heard("rental.secrets_erased", "r1")
     m.show(text)
     m.shown("already_used")
-    m.refused("r1", "spent")
     m.pick_up("r2", "bay-2", m.book("r2", "car-2"))
+    m.refused("r1", "spent")
     assert m.pulses() == 3 and m.pulses("bay-2") == 1

@@ -18,14 +18,11 @@ def test_one_pass_at_two_terminals(make: Make) -> None:
     text = m.book("r1", "car-1", pin="4071", pin_m=7168, pin_t=5)
     m.show(text)
     m.asked_for_pin(5)
-    m.show(text, "side")
-    m.shown("in_use", "side")
-    m.refused("r1", "in_use")
+    tried_at_the_side(m, text)
     m.type("4071#")
     m.unlocked("bay-1")
     m.open("bay-1")
-    m.show(text, "side")
-    m.refused("r1", "in_use", count=2)
+    tried_at_the_side(m, text)
     assert m.prompt()["code"] == "take_and_close"
     m.plant.act("take", bay="bay-1")
     m.close("bay-1")
@@ -33,10 +30,17 @@ def test_one_pass_at_two_terminals(make: Make) -> None:
     m.show(text)
     bay = m.authorised("return")
     m.until(lambda: m.pulses() == 2, "a place opens for the return")
-    m.show(text, "side")
-    m.refused("r1", "in_use", count=3)
+    tried_at_the_side(m, text)
     m.bring_back("r1", "car-1", bay)
+    m.refused("r1", "in_use", count=3)
     assert m.pulses() == 2 == len(m.received("bay.unlock_authorised"))
+
+
+def tried_at_the_side(m: Stand, text: str) -> None:
+    m.show(text, "side")
+    m.shown("in_use", "side")
+    assert m.press("leave", "side")[0] == 200
+    m.shown("idle", "side")
 
 
 def test_two_rentals_of_one_holder_at_two_terminals_at_once(make: Make) -> None:
@@ -107,13 +111,10 @@ def test_return_by_the_assets_own_tag(make: Make) -> None:
     site = TOWER.replace('ports = ["tag-desk"]', 'ports = ["tag-desk"]\ngone_ms = 600')
     m = make(site=site, timing=fast(farewell_s=20, return_ask_s=3))
     m.pick_up("r1", "bay-1", m.book("r1", "car-1"))
-    hold(m, "car-1")
-    m.shown("press_return_first")
-    m.refused("front", "ask_first")
+    passes_by(m, "car-1")
     m.plant.act("press_return", terminal="front")
     time.sleep(3.2)  # the person is called away
-    hold(m, "car-1")
-    m.refused("front", "ask_first", count=2)
+    passes_by(m, "car-1")
     m.pick_up("r2", "bay-2", m.book("r2", "car-2"))
     assert m.pulses() == 2
     m.plant.act("press_return", terminal="front")
@@ -121,15 +122,21 @@ def test_return_by_the_assets_own_tag(make: Make) -> None:
     bay = m.authorised("return")
     m.until(lambda: m.pulses() == 3, "a place opens for the return")
     m.bring_back("r1", "car-1", bay)
-    hold(m, "car-2")
-    m.refused("front", "ask_first", count=3)
-    time.sleep(1.2)  # the tag is away for so long that it can be seen anew
+    passes_by(m, "car-2")
+    m.refused("front", "ask_first", count=3)  # heard two seconds later: the tag can be seen anew by then
     assert m.pulses() == 3 and m.press("return")[0] == 200  # the key on the screen
     hold(m, "car-2")
     bay = m.authorised("return", 2)
     m.until(lambda: m.pulses() == 4, "a place opens for the second return")
     m.bring_back("r2", "car-2", bay)
     assert m.pulses() == 4
+
+
+def passes_by(m: Stand, asset: str) -> None:
+    hold(m, asset)
+    m.shown("press_return_first")
+    assert m.press("leave")[0] == 200
+    m.shown("idle")
 
 
 def hold(m: Stand, asset: str) -> None:
