@@ -95,7 +95,7 @@ class Machine(RuleBasedStateMachine):
         self.sensors = {"door": True, "bolt": bolt, "presence": presence, "tag": tag}
         spec = {b: BaySpec(id=b, fits=frozenset({"car"}), bolt=bolt, presence=presence, tag=tag) for b in BAYS[:count]}
         terminals = {t: TerminalSpec(id=t) for t in TERMINALS}
-        self.layout = Layout("m1", "west", spec, terminals, policy=Policy({"*": (frozenset({"pass"}),)}))
+        self.layout = Layout("m1", "west", spec, terminals, policy=Policy({"*": (frozenset({"pass"}),)}), estop=True)
         self.world = World(self.layout)
         self.mono, self.utc, self.trusted, self.boot_n = 1000.0, T0, True, 1
         self.floor = T0 - 10 * 86400
@@ -119,6 +119,7 @@ class Machine(RuleBasedStateMachine):
         assets = tuple((car, "car", (TAG[car],), None) for car in CARS)
         self.tell(e.Deliver("c0", [e.PutAssets("dir", assets)]))
         self.tell(e.Restarted())
+        self.tell(e.EstopChanged(False))
         for bay, car in zip(self.layout.bays, inside, strict=False):
             row = self.world.of["bay"][bay]
             self.world.apply({("bay", bay): replace(row, asset=car, occupancy=Occupancy.OCCUPIED)})
@@ -193,7 +194,8 @@ class Machine(RuleBasedStateMachine):
         if purpose == Purpose.REOPEN:
             assert rental is not None and rental.state is RentalState.RETURNED
         if purpose != Purpose.TECHNICIAN:
-            assert not self.world.machine.estop and bay.in_service and bay.quarantined is None
+            assert not self.world.machine.estop and self.world.sensed("").estop is False
+            assert bay.in_service and bay.quarantined is None
             assert self.told[unlock.bay].door is False, "opened a bay that is not sensed closed"
 
     def law_of_senses(self, event: e.Event, made: Step) -> None:
@@ -599,11 +601,11 @@ class Machine(RuleBasedStateMachine):
         if self.known(bay):
             self.places[bay].stuck = stuck
 
-    @rule(pressed=st.integers(0, 3))
+    @rule(pressed=st.integers(0, 4))
     def press_estop(self, pressed: int) -> None:
         """Mostly it is released and cleared again."""
         self.estop = pressed == 3
-        self.tell(e.EstopChanged(self.estop))
+        self.tell(e.EstopChanged(None if pressed == 4 else self.estop))
         if not self.estop:
             self.tell(e.ClearAlarm(None, "estop", "eve", "seen"))
 
@@ -625,6 +627,7 @@ class Machine(RuleBasedStateMachine):
             for bay in self.layout.bays:
                 self.sense(bay)
         self.tell(e.Restarted())
+        self.tell(e.EstopChanged(self.estop))
         for bay in self.layout.bays:
             self.sense(bay)
             self.tell(e.Recover(bay))

@@ -18,9 +18,18 @@ HOUR = 3600.0
 KEEP: Any = object()
 
 
-def layout(bays: int = 3, *, bolt: bool = True, presence: bool = True, tag: bool = True, **timing: Any) -> Layout:
+def layout(
+    bays: int = 3,
+    *,
+    bolt: bool = True,
+    presence: bool = True,
+    tag: bool = True,
+    gate: bool = False,
+    **timing: Any,
+) -> Layout:
     specs = [
-        BaySpec(id=f"b{n}", fits=frozenset({"car"}), bolt=bolt, presence=presence, tag=tag) for n in range(1, bays + 1)
+        BaySpec(id=f"b{n}", fits=frozenset({"car"}), bolt=bolt, presence=presence, tag=tag, gate=gate)
+        for n in range(1, bays + 1)
     ]
     return Layout(
         machine="m1",
