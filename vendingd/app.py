@@ -209,6 +209,7 @@ class App:
                 self.spawn(self.journal_restored(f"seen by the cloud: {detail}"), "new epoch")
         else:
             self.cloud_alarms.pop(name, None)
+        self._tell_status()
 
     async def journal_restored(self, why: str) -> None:
         """Give what follows a new epoch, so that no name of a record is used twice."""
@@ -337,7 +338,6 @@ class App:
         while True:
             await self.seams.clock.sleep_until(self.seams.clock.monotonic() + every)
             self.mailbox.post(Tick())
-            self._tell_status()
 
     async def shutdown(self) -> None:
         """What was stepped is journalled, nothing is energised, nothing runs on."""
@@ -419,8 +419,10 @@ class App:
                 if isinstance(device, Attention):
                     device.attend(bool(wanting))
 
-    # ------------------------------------------------ for the manager
+    # ------------------------------------------------ for the manager, and for whoever watches
     def _tell_status(self) -> None:
+        for watcher in tuple(self._watchers):
+            watcher(())
         if self.mailbox.unavailable is not None:
             self.notifier.status(f"unavailable: {self.mailbox.unavailable}")
             return

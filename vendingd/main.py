@@ -125,7 +125,7 @@ async def _run(args: argparse.Namespace, site: Site) -> int:
         ),
         notifier,
     )
-    api = ApiServer(app, args.runtime_dir / "api.sock", site.api.group)
+    api = ApiServer(app, args.runtime_dir / "api.sock", site.api.group, site.api.kiosk_group)
     loop = asyncio.get_running_loop()
     for sig in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(sig, app.stop)

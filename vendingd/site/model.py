@@ -218,6 +218,11 @@ class Api(Table):
         pattern=r"^([a-z_][a-z0-9_-]{0,31})?$",
         description="Unix group of technicians; empty: only root and the daemon's own user.",
     )
+    kiosk_group: str = Field(
+        default="vendingd-kiosk",
+        pattern=r"^([a-z_][a-z0-9_-]{0,31})?$",
+        description="Unix group of the screen's user, which may do what a customer may; empty: none.",
+    )
 
 
 class Input(Table):
