@@ -28,7 +28,7 @@ test: setup ## unit, contract, scenario and short crash tests
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
-	$(PY) -m pytest $(PYTEST)
+	$(PY) -m pytest -n 4 $(PYTEST)
 
 test-systemd: setup ## the service under a real systemd in a box (root, Debian; builds the box once)
 	$(PY) -m pytest tests/systemd -m systemd
