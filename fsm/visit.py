@@ -211,8 +211,7 @@ def _claim(visit: Visit, event: PassPresented, turn: Turn) -> Visit:
 
 def _fresh(visit: Visit, turn: Turn) -> Visit:
     """A new visit at this terminal; the one before ends."""
-    if visit.rental is not None and visit.state is VERIFYING:
-        turn.post("rental", visit.rental, Unclaim("another_visit"))
+    _give_up(visit, "another_visit", turn)
     return disarm(
         Visit(
             id=visit.id,
@@ -225,6 +224,13 @@ def _fresh(visit: Visit, turn: Turn) -> Visit:
         "visit",
         "farewell",
     )
+
+
+def _give_up(visit: Visit, why: str, turn: Turn) -> None:
+    """What was claimed at this terminal, and only here, is claimed no more."""
+    rental = turn.rental(visit.rental) if visit.rental else None
+    if rental is not None and rental.state is RentalState.CLAIMED and rental.terminal == visit.id:
+        turn.post("rental", rental.id, Unclaim(why))
 
 
 def claim_and_release(visit: Visit, event: PassPresented, turn: Turn) -> Visit:
@@ -290,19 +296,34 @@ def _receive(visit: Visit, asset: str, turn: Turn) -> Visit:
 
 def reopen(visit: Visit, event: PassPresented, turn: Turn) -> Visit:
     """All factors of the pick-up, only spent and the window not asked."""
-    _reopen_checks(event, turn)
+    _reopen_checks(visit, event, turn)
     turn.post("rental", event.rental, Reopen(visit.id))
     visit = _fresh(visit, turn)
     return replace(visit, rental=event.rental, have=frozenset({"pass"}), demands=event.demands, reason="reopening")
 
 
-def _reopen_checks(event: PassPresented, turn: Turn) -> None:
+def _reopen_checks(visit: Visit, event: PassPresented, turn: Turn) -> None:
+    """Key, revocation, audience; and nobody is at it already, here or at another terminal."""
     _key_and_revocation(turn, event)
     _audience(turn, event)
+    rental = turn.rental(event.rental)
+    assert rental is not None
+    asked = {key for key in turn.layout.terminals if _asks(turn.visit(key), rental.id)}
+    if asked:
+        raise Refused("in_progress" if visit.id in asked else "in_use")
+    if rental.grant is not None and rental.bay is not None:
+        grant = turn.bay(rental.bay).grant
+        if grant is not None and grant.lapsed:
+            raise Refused("late_opening_awaited", rental.bay)
+        raise Refused("in_progress" if rental.terminal == visit.id else "in_use")
+
+
+def _asks(visit: Visit, rental: str) -> bool:
+    return visit.state is VERIFYING and visit.rental == rental
 
 
 def reopen_and_ask(visit: Visit, event: PassPresented, turn: Turn) -> Visit:
-    _reopen_checks(event, turn)
+    _reopen_checks(visit, event, turn)
     rental = turn.rental(event.rental)
     assert rental is not None
     if rental.locked_out:
@@ -440,8 +461,7 @@ def unserved(visit: Visit, event: Unserved, turn: Turn) -> Visit:
 
 
 def left(visit: Visit, event: Left, turn: Turn) -> Visit:
-    if visit.rental is not None and visit.state is VERIFYING:
-        turn.post("rental", visit.rental, Unclaim("left"))
+    _give_up(visit, "left", turn)
     return farewell(visit, "left", turn)
 
 
@@ -451,8 +471,7 @@ def forget(visit: Visit, event: Left | FarewellOver, turn: Turn) -> Visit:
 
 
 def timed_out(visit: Visit, event: VisitTimedOut, turn: Turn) -> Visit:
-    if visit.rental is not None and visit.state is VERIFYING:
-        turn.post("rental", visit.rental, Unclaim("timed_out"))
+    _give_up(visit, "timed_out", turn)
     return farewell(visit, "timed_out", turn)
 
 
@@ -492,6 +511,8 @@ def refuse(visit: Visit, why: str, turn: Turn) -> Visit:
     visit = replace(visit, failures=failures, slow_until_mono=slow)
     if visit.state in (IDLE, FAREWELL):
         return replace(farewell(visit, why, turn), rental=None, bay=None)
+    if why == "in_progress":  # their own pass again, still held before the reader: what they were told stands
+        return visit
     return replace(visit, reason=why)
 
 
