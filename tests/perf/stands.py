@@ -77,12 +77,12 @@ lock = "locks:{{n}}"
 GPIO_8 = """
 [devices.locks]
 driver = "gpio-lock"
-pins = [2, 3, 4, 5, 6, 7, 8, 9]
+pins = [4, 5, 6, 7, 8, 9, 10, 11]
 gap_ms = 50
 [devices.doors]
 driver = "gpio-input"
 sense = "door"
-pins = [10, 11, 12, 13, 14, 15, 16, 17]
+pins = [12, 13, 14, 15, 16, 17, 18, 19]
 [devices.presence]
 driver = "gpio-input"
 sense = "presence"
@@ -179,14 +179,18 @@ class BenchStand(Stand):
     def pid_of(self, name: str) -> int:
         return self._processes[name].pid
 
-    def noted(self) -> list[tuple[str, float, int]]:
+    def watch(self) -> dict[str, Any]:
         """What the stopwatch of a watched daemon has seen so far."""
         path = self.folder / "watched.json"
         path.unlink(missing_ok=True)
         self._processes["daemon"].send_signal(signal.SIGUSR1)
         self.until(path.exists, "the stopwatch is read")
-        found: list[tuple[str, float, int]] = [(x[0], x[1], x[2]) for x in json.loads(path.read_text())]
+        found: dict[str, Any] = json.loads(path.read_text())
         return found
+
+    def noted(self) -> list[tuple[str, float, int]]:
+        """Labelled points of commits: label, monotonic seconds, bytes written so far."""
+        return [(what, at, written) for what, at, written in self.watch()["noted"]]
 
     # ------------------------------------------------ people
     def book_all(self, count: int, name: str = "r") -> list[str]:
