@@ -130,12 +130,14 @@ def test_something_left_in_the_bay(make: Make) -> None:
         assert m.authorised("reopen", count) == bay
         m.until(lambda count=count: m.pulses() == 2 + count, "the bay opens again")  # type: ignore[misc]
         m.open(bay)
+        m.show(text, "side")
+        m.shown("in_use", "side")
         if count == 2:
             m.plant.act("take", bay=bay)
         m.close(bay)
         m.shown("goodbye" if count == 1 else "enjoy")
     m.heard("rental.on_trip", "r1", count=2)
-    assert m.pulses() == 4
+    assert m.pulses() == 4 == len(m.received("bay.unlock_authorised"))
 
 
 def test_nothing_is_opened_again_after_the_window(make: Make) -> None:

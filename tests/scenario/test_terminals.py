@@ -18,7 +18,10 @@ def test_one_pass_at_two_terminals(make: Make) -> None:
     text = m.book("r1", "car-1", pin="4071", pin_m=7168, pin_t=5)
     m.show(text)
     m.asked_for_pin(5)
+    asked = m.prompt()
+    m.show(text)  # a phone held there on and on
     tried_at_the_side(m, text)
+    assert m.prompt() == asked
     m.type("4071#")
     m.unlocked("bay-1")
     m.open("bay-1")
