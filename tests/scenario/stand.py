@@ -200,8 +200,14 @@ class Stand:
         bolt: bool = True,
         directory: list[dict[str, Any]] | None = None,
         seed: int = 1,
+        entry: tuple[str, ...] = ("-m", "vendingd.main"),
+        environment: dict[str, str] | None = None,
+        state_dir: str = "state",
     ) -> None:
+        """`entry` starts the daemon, with this added to its environment; `state_dir` is relative to `folder`."""
         self.folder = folder
+        self.entry = entry
+        self.state_dir = state_dir
         self.site_text = site
         self.scenario_text = scenario
         self.timing = timing
@@ -213,7 +219,7 @@ class Stand:
         self.api = Control(folder / "runtime" / "api.sock")
         self._processes: dict[str, subprocess.Popen[str]] = {}
         # Compiled modules are kept: three processes are started for each test.
-        self.environment: dict[str, str] = {"PYTHONDONTWRITEBYTECODE": ""}
+        self.environment: dict[str, str] = {"PYTHONDONTWRITEBYTECODE": ""} | (environment or {})
         self._shown_at: dict[tuple[str, str], float] = {}
 
     # ------------------------------------------------ processes
@@ -276,14 +282,14 @@ class Stand:
 
     def start_daemon(self, *, wait: bool = True) -> None:
         log = (self.folder / "daemon.log").open("a")
-        arguments = ["--site", "site.toml", "--state-dir", "state", "--runtime-dir", "runtime"]
+        arguments = ["--site", "site.toml", "--state-dir", self.state_dir, "--runtime-dir", "runtime"]
         path = self.folder / "notify.sock"
         path.unlink(missing_ok=True)
         with log, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
             notify.bind(str(path))
             notify.settimeout(PATIENCE_S)
             self._processes["daemon"] = subprocess.Popen(
-                [sys.executable, "-m", "vendingd.main", *arguments],
+                [sys.executable, *self.entry, *arguments],
                 cwd=self.folder,
                 stdout=log,
                 stderr=log,
