@@ -78,9 +78,12 @@ def _serve(args: argparse.Namespace, site: Site) -> int:
 
     try:
         return asyncio.run(_run(args, site))
-    except (KeysError, DeviceKeyError, OSError) as why:
+    except (KeysError, DeviceKeyError) as why:
         print(f"vendingd: {why}", file=sys.stderr)
         return EXIT_CONFIG
+    except OSError as why:  # a disk or a socket may be well again at the next start
+        print(f"vendingd: {why}", file=sys.stderr)
+        return 1
     except StoreError as why:
         print(f"vendingd: {why}", file=sys.stderr)
         return EXIT_LOCKED
