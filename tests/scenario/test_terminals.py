@@ -74,7 +74,8 @@ def test_two_rentals_of_one_holder_at_two_terminals_at_once(make: Make) -> None:
 
 def test_scanner_unplugged_and_back(make: Make) -> None:
     """What was shown meanwhile is not acted upon, nor is half a code glued to the next one."""
-    m = make(timing=LASTING)
+    patient = TOWER.replace('port = "scanner"', 'port = "scanner"\nidle_gap_ms = 5000')
+    m = make(site=patient, timing=LASTING)
     first, second = m.book("r1", "car-1"), m.book("r2", "car-2")
     m.plant.act("show_code", terminal="front", text=first[: len(first) // 2], via="scanner", ended=False)
     m.until(lambda: m.motions("scan_sent"), "half a code has left the scanner")
