@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from drivers.ports import Clock
 from fsm import events as e
@@ -45,15 +45,19 @@ class Bridge:
     # ------------------------------------------------ feed
     async def deliver(self, cursor: str, instructions: Sequence[i.Instruction], snapshot: bool) -> None:
         """Returns once the instructions and the cursor are durable, however long the journal is away."""
-        understood = [self._understood(one) for one in instructions]
         whole = snapshot and cursor != ""
-        event = e.Deliver(cursor, understood, whole, frozenset(self._named) if whole else frozenset())
+        came = self._clock.monotonic()
+        understood = [self._understood(one) for one in instructions]
+        present = frozenset(self._named) if whole else frozenset()
         self._named |= {one.rental for one in instructions if snapshot and isinstance(one, i.PutReservation)}
         if cursor != "":
             self._named.clear()
         while True:
             try:
-                await self._mailbox.deliver(event)
+                waited = self._clock.monotonic() - came
+                await self._mailbox.deliver(
+                    e.Deliver(cursor, [_older(one, waited) for one in understood], whole, present)
+                )
                 return
             except (Unavailable, Busy) as why:
                 _log.warning("instructions wait: %s", why)
@@ -195,6 +199,8 @@ class Bridge:
             self.on_committed(committed.last_seq)
 
 
-async def wait_forever() -> None:
-    """A machine without a cloud has nothing to run here."""
-    await asyncio.get_running_loop().create_future()
+def _older(one: e.Instruction, by_s: float) -> e.Instruction:
+    """A command that waited for our journal has aged meanwhile."""
+    if isinstance(one, e.CloudUnlock) and one.age_s is not None:
+        return replace(one, age_s=one.age_s + by_s)
+    return one

@@ -127,7 +127,7 @@ class Mailbox:
         ordered = dict(sorted(changes.items(), key=lambda item: item[0][0]))
         self.head.apply(ordered)
         self.world.apply(ordered)
-        self.floor_utc = max(self.floor_utc, loaded.floor_utc or 0.0)
+        self.floor_utc = loaded.floor_utc or self.floor_utc
         self._failed = False
         # Before any level is heard: what was sensed in another life counts no more.
         self._step(Item(Restarted()))
@@ -248,7 +248,7 @@ class Mailbox:
         else:
             self._performer.journalled(item.event)
         if now.trusted:
-            self.floor_utc = max(self.floor_utc, now.utc)
+            self.floor_utc = now.utc  # the last, not the highest: a clock that was once far ahead is not for ever
         must_wait = made.urgent or open_.urgent or self._committing is not None
         if must_wait and (made.durable or made.changes or item.reply is not None):
             open_.urgent = True if made.urgent else open_.urgent

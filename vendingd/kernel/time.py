@@ -1,7 +1,8 @@
 """The machine's clocks, and whether the calendar can be trusted.
 
-Trusted: the kernel says that it is synchronised, or a declared RTC is plausible, or the site assumes it (containers,
-tests), and the time is not behind the floor, the later of the last trusted time journalled and the build's date.
+Trusted: the kernel says that it is synchronised, or a declared RTC is plausible (not behind the floor, not years
+ahead of it), or the site assumes it (containers, tests). The floor is the later of the last trusted time journalled
+and the build's date. A synchronised kernel may go behind the floor: it then corrects a time that was wrong.
 """
 
 from __future__ import annotations
@@ -96,9 +97,9 @@ class TrustedTime:
     def _believed(self, mono: float, utc: float, floor: float) -> bool:
         if self._trust == "assume":
             return True
-        if utc < floor:
+        if utc < BUILD_UTC:
             return False
-        if self._trust == "rtc" and utc - floor < RTC_HORIZON_S:
+        if self._trust == "rtc" and floor <= utc < floor + RTC_HORIZON_S:
             return True
         if mono - self._asked_mono >= ASK_AGAIN_S:
             self._asked_mono, self._said = mono, self._synchronised()

@@ -125,3 +125,16 @@ async def test_an_anchor_is_answered_plainly() -> None:
     b = await bridged()
     await b.bridge.deliver("c9", [i.Anchor("a1", "e", 1, "00", "k", b"")], False)
     assert b.outcome("a1")[0] == "unsupported"
+
+
+async def test_a_remote_unlock_ages_while_the_journal_is_away() -> None:
+    b = await bridged()
+    b.rig.mailbox.unavailable = "journal full"
+
+    async def sleep_until(deadline_mono: float) -> None:
+        b.rig.clock.ahead += 3600.0
+        b.rig.mailbox.unavailable = None
+
+    b.rig.clock.sleep_until = sleep_until  # type: ignore[method-assign]
+    await b.bridge.deliver("c9", [i.CommandUnlock("u1", "b1", "help", 1.0)], False)
+    assert b.outcome("u1")[0] == "stale" and b.rig.performed == []
