@@ -149,8 +149,8 @@ class Play:
     def _rows(self, step: Step) -> None:
         self._screen.rows(step.seen, step.began, self.witness.post)
 
-    def vendingctl(self, step: Step, *arguments: str) -> str:
-        """As a technician types it; returns what it printed. Raises NotSeen."""
+    def vendingctl(self, *arguments: str, code: int = 0) -> str:
+        """As a technician types it; returns what it printed. Raises NotSeen for another exit code."""
         command = vendingctl()
         done = subprocess.run(
             [*command, "--socket", str(self.stage.daemon.path), *arguments],
@@ -160,10 +160,10 @@ class Play:
             timeout=30,
             check=False,
         )
-        if done.returncode != 0:
-            said = (done.stderr or done.stdout).strip()
-            raise NotSeen(f"vendingctl {' '.join(arguments)}: exit code {done.returncode}: {said}")
-        return done.stdout.strip()
+        said = (done.stdout + done.stderr).strip()
+        if done.returncode != code:
+            raise NotSeen(f"vendingctl {' '.join(arguments)}: exit code {code}; it was {done.returncode}: {said}")
+        return said
 
 
 def vendingctl() -> list[str]:

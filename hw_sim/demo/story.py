@@ -10,6 +10,7 @@ from hw_sim.demo.witness import Lane, Seen
 
 ANNA, BORIS, CHEN, NOBODY = "r-anna", "r-boris", "r-chen", "r-forged"
 PIN, WRONG_PIN = "4711", "1234"
+REFUSED = 3  # vendingctl's exit code
 BACK_ONLINE_S = 40.0  # the daemon asks again after pauses that double
 
 
@@ -62,13 +63,18 @@ class Story:
         with self._play.step("A technician stocks the machine with vendingctl") as step:
             bays = self._plant.get("/state")["bays"]
             step.ask("technician", "vendingctl bays set BAY --asset ID or --empty")
+            full, empty = (next(b for b in bays if bool(b["items"]) is there) for there in (True, False))
+            step.ask("  set", f"{empty['id']} {full['items'][0]}")
+            wrong = ["bays", "set", empty["id"], "--asset", full["items"][0], "--reason", "a slip"]
+            self._play.vendingctl(*wrong, code=REFUSED)
+            step.ask("  no", "its sensor says empty")
             for bay in bays:
                 inside = ["--asset", bay["items"][0]] if bay["items"] else ["--empty"]
                 step.ask("  set", f"{bay['id']} {bay['items'][0] if bay['items'] else 'empty'}")
-                self._play.vendingctl(step, "bays", "set", bay["id"], *inside, "--reason", "stocking")
+                self._play.vendingctl("bays", "set", bay["id"], *inside, "--reason", "stocking")
                 step.journal("bay.contents_set", bay["id"])
             step.never(Lane.COMMANDED, "pulse_on")
-            step.proves(f"{len(bays)} bays; a word against what their sensors say would have been refused")
+            step.proves(f"{len(bays)} bays; what a bay's own sensor contradicts is refused")
 
     # ------------------------------------------------ online
     def _anna_books(self) -> None:
@@ -127,9 +133,12 @@ class Story:
             step.never(Lane.COMMANDED, "unlock_frame")
             step.ask("Boris", "types the right one")
             self._plant.act("type", terminal="front", keys=f"{PIN}#")
-            bay = step.journal("bay.unlock_authorised", purpose="release", rental=BORIS).where
-            self._pick_up(step, "Boris", BORIS, bay)
-            step.proves("each try was counted in the journal before its digits were judged")
+            opening = step.journal("bay.unlock_authorised", purpose="release", rental=BORIS)
+            counted = step.journal("rental.pin_tried", BORIS, count=2)
+            if counted.seq >= opening.seq:
+                raise NotSeen("journalled: the second try before the opening that it earned")
+            self._pick_up(step, "Boris", BORIS, opening.where)
+            step.proves("both tries are in the journal, the second before the opening that it earned")
 
     def _tries_left(self) -> object:
         code, params = self._play.witness.screens["front"]
@@ -216,7 +225,7 @@ class Story:
             done = self._cloud.act("purchase", rental=CHEN)
             step.journal("rental.purchased", CHEN)
             step.journal("instruction.outcome", done["instruction"], outcome="accepted")
-            step.proves("the machine expects it back no more")
+            step.proves("its rental is over, and the instruction got its one outcome")
 
     # ------------------------------------------------ the end
     def _books(self) -> None:
@@ -236,7 +245,7 @@ class Story:
             self._contents()
             step.proves("what the machine believes to be in each bay is what lies there")
             step.ask("technician", "vendingctl audit verify")
-            self._play.vendingctl(step, "audit", "verify")
+            self._play.vendingctl("audit", "verify")
             step.proves("the journal's chain of hashes holds")
 
     def _contents(self) -> None:
