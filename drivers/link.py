@@ -83,6 +83,23 @@ class Link:
         raise RuntimeError(f"{self._device}: serving ended without the loss of its wire")
 
 
+async def read_within(wire: ByteWire, seconds: float | None) -> bytes | None:
+    """What arrives, or None after a silence of `seconds`.
+
+    A process that was late itself finds bytes and a time-out at once: that was no silence.
+    """
+    try:
+        async with asyncio.timeout(seconds):
+            return await wire.read()
+    except TimeoutError:
+        pass
+    try:
+        async with asyncio.timeout(0):  # what has arrived is given without waiting
+            return await wire.read()
+    except TimeoutError:
+        return None
+
+
 async def together(*parts: Coroutine[Any, Any, None]) -> None:
     """Run the parts until one ends or fails, cancel the others, raise what the failed one raised."""
     tasks = [asyncio.ensure_future(part) for part in parts]

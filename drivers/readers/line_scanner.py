@@ -13,7 +13,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from drivers.link import Link, Statuses, noteworthy, together
+from drivers.link import Link, Statuses, noteworthy, read_within, together
 from drivers.options import Options, Port
 from drivers.ports import ByteWire, CodeRead, Device, Driver, SerialSettings, Sink, Surroundings
 from drivers.readers import lines
@@ -84,14 +84,11 @@ class LineScanner:
         at_mono = self._clock.monotonic()  # of the last byte: a pause that ends a line does not make it newer
         paused = False
         while True:
-            try:
-                async with asyncio.timeout(gap_s if self._decoder.pending and not paused else None):
-                    data = await wire.read()
-            except TimeoutError:
-                paused = True
+            data = await read_within(wire, gap_s if self._decoder.pending and not paused else None)
+            paused = data is None
+            if data is None:
                 found = self._decoder.pause()
             else:
-                paused = False
                 at_mono = self._clock.monotonic()
                 found = self._feed(data, sink)
             for line in found:

@@ -7,13 +7,12 @@ a tag is alive: its status speaks of its port only.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from typing import Self
 
 from pydantic import Field, model_validator
 
-from drivers.link import Link, Statuses, noteworthy, together
+from drivers.link import Link, Statuses, noteworthy, read_within, together
 from drivers.options import Options, Port, no_doubles
 from drivers.ports import ByteWire, Device, Driver, SerialSettings, Sink, Surroundings, TagRead
 from drivers.readers.rdm6300_frames import TagDecoder
@@ -82,10 +81,8 @@ class _Reader:
         gone_mono: float | None = self._clock.monotonic() + self._gone_s  # None: known to be empty
         while True:
             left_s = None if gone_mono is None else max(0.0, gone_mono - self._clock.monotonic())
-            try:
-                async with asyncio.timeout(left_s):
-                    data = await wire.read()
-            except TimeoutError:
+            data = await read_within(wire, left_s)
+            if data is None:
                 present = gone_mono = None
                 self._decoder.reset()
                 sink(TagRead(self._device, self._channel, None, self._clock.monotonic()))

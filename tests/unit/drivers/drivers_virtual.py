@@ -23,6 +23,10 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def time(self) -> float:
         return self._now
 
+    def hangs(self, seconds: float) -> None:
+        """The process was not run for so long: what is due meanwhile is found late, all at once."""
+        self._now += seconds
+
     def select(self, timeout: float | None) -> tuple[()]:
         if timeout is None:
             raise AssertionError("everybody waits and no timer is left")

@@ -1,5 +1,6 @@
 """Scanner, keypad and tag readers in simulated time."""
 
+import asyncio
 import logging
 
 import pytest
@@ -9,7 +10,7 @@ from drivers.ports import Attention, CodeRead, Device, DeviceStatus, DigitsEnter
 from drivers.readers.line_scanner import DRIVER as SCANNER
 from drivers.readers.rdm6300 import DRIVER as RDM6300
 from drivers.readers.serial_keypad import DRIVER as KEYPAD
-from tests.unit.drivers.drivers_virtual import Bench, start, virtually
+from tests.unit.drivers.drivers_virtual import Bench, VirtualLoop, start, virtually
 
 CODE = b"6BF+70OC1NA 8P$JV"
 GM65_TRIGGER = bytes.fromhex("7E 00 08 01 00 02 01 02 DA")
@@ -54,6 +55,20 @@ async def test_a_pause_ends_a_code_whose_time_is_that_of_its_last_byte(bench: Be
     assert bench.of(CodeRead) == []
     await bench.passes(0.2)
     assert bench.of(CodeRead) == [CodeRead(scanner_.name, CODE, at_mono)]
+
+
+@virtually
+async def test_a_process_that_was_late_itself_does_not_take_its_own_pause_for_the_line_s_end(bench: Bench) -> None:
+    _, peer = scanner(bench, idle_gap_ms=100)
+    await bench.passes(1)
+    peer.send(CODE[:5])
+    await bench.passes(0.01)
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, VirtualLoop)
+    loop.call_soon(peer.send, CODE[5:] + b"\r")  # read in the very turn in which the time-out is found due
+    loop.hangs(1.0)
+    await bench.passes(0.1)
+    assert [read.data for read in bench.of(CodeRead)] == [CODE]
 
 
 @virtually
