@@ -6,8 +6,6 @@ recovery. Availability, alarms and contents are orthogonal to the state.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from fsm import effects
 from fsm.custody import Verdict, Word, judge
 from fsm.events import (
@@ -52,6 +50,7 @@ from fsm.model import (
     disarm,
 )
 from fsm.table import Table, ignore, on, reason
+from fsm.values import replace
 from fsm.world import Turn
 
 SECURED, OPENING, OPEN, CLOSING, SETTLING = (

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from fsm.bay import tagged
 from fsm.model import FAULTS, Bay, BayState, Occupancy, Rental, RentalState
 from fsm.policy import Alternatives, combined
 from fsm.table import Refused
+from fsm.values import replace
 from fsm.world import Turn, may_take
 
 
@@ -63,15 +62,11 @@ def pick(turn: Turn, rental: Rental) -> tuple[str, str]:
         return _named(turn, rental, rental.named)
     if rental.asset_class is None:
         raise Refused("asset_not_here")
-    whys = []
-    for bay in turn.bays_with_class(rental.asset_class):
-        assert bay.asset is not None
-        why = unusable(bay, turn, rental.id)
-        if why is None and turn.held(bay.asset, rental.id):
-            why = "held"
-        if why is None:
+    for bay in turn.bays_with_loose(rental.asset_class, rental.id):
+        if unusable(bay, turn, rental.id) is None:
+            assert bay.asset is not None
             return bay.id, bay.asset
-        whys.append(why)
+    whys = [unusable(bay, turn, rental.id) for bay in turn.bays_with_class(rental.asset_class)]
     soon = next((why for why in whys if why in ("settling", "bay_in_use")), None)
     raise Refused(soon or "none_available", rental.asset_class)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 from fsm import choose
@@ -13,6 +12,7 @@ from fsm.outcome import settle_instruction
 from fsm.policy import possible
 from fsm.rental import booked
 from fsm.table import Refused
+from fsm.values import replace
 from fsm.world import Turn
 
 KEEP_SPENT_S = 30 * 86400.0  # beyond the pass's own end: clocks of machines without a network drift

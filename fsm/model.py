@@ -6,11 +6,12 @@ Times: `_utc` are POSIX seconds, `_mono` seconds of one boot. "Commanded" and "s
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TypeVar
 
 from fsm.policy import Policy
+from fsm.values import replace
 
 
 class RentalState(StrEnum):

@@ -6,8 +6,6 @@ not the rental's own is ignored.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from fsm import effects
 from fsm.events import (
     Authorise,
@@ -47,6 +45,7 @@ from fsm.events import (
 from fsm.model import Purpose, Rental, RentalState, armed, disarm
 from fsm.outcome import settle_instruction
 from fsm.table import Table, ignore, on, reason
+from fsm.values import replace
 from fsm.world import Turn
 
 BOOKED, READY, CLAIMED, RELEASING = (

@@ -7,7 +7,7 @@ a terminal it is then shown. A fact is never refused: there a refusal is a defec
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from fsm import bay as bays
@@ -17,6 +17,7 @@ from fsm.effects import Effect
 from fsm.model import Alarm, Bay, BayState, Now, Purpose, Rental, RentalState, Sensed, Visit
 from fsm.table import Defect, Refused, Table
 from fsm.technician import resolve_incident, set_availability, set_contents
+from fsm.values import replace
 from fsm.world import Changes, Record, Turn, World
 
 TABLES: dict[str, Table[Any, Any]] = {"rental": rental.TABLE, "bay": bays.TABLE, "visit": visit.TABLE}

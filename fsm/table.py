@@ -1,15 +1,15 @@
 """A typed decision table over `transitions`. Deciding is not doing: the library chooses the row, we apply it.
 
-Purity needs only the library's extension points (condition, transition, event class); two of its members are
-private (`_change_state`, `_trigger`), so the version is pinned and a test stands on them. The typed `on` is what a
-checker sees: a guard of the wrong event, of the wrong aggregate, or a wrong state does not type-check.
+Purity needs only the library's extension points (condition, transition, event class): of a transition nothing but its
+guards is run, no callback and no change of state. The typed `on` is what a checker sees: a guard of the wrong event, of
+the wrong aggregate, or a wrong state does not type-check.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -20,6 +20,7 @@ from transitions.core import Event as _TEvent
 from transitions.core import EventData as _EventData
 
 from fsm.events import Event, Fact
+from fsm.values import replace
 
 if TYPE_CHECKING:
     from fsm.world import Turn
@@ -99,15 +100,21 @@ class _Guard(_Condition):
 class _Decision(_Transition):
     condition_cls = _Guard
 
-    def _change_state(self, event_data: Any) -> None:
-        """Deciding is not doing."""
+    def execute(self, event_data: Any) -> bool:
+        """Deciding is not doing: the guards are asked, no callback runs, no state changes."""
+        return all(guard.check(event_data) for guard in self.conditions)
 
 
 class _Trigger(_TEvent):
     def decide(self, aggregate: Any, event: Event, turn: Turn) -> Any:
+        """The first transition from this state whose guards all hold; `.failed` is the last guard that did not."""
         data: Any = _EventData(None, self, self.machine, aggregate, (event, turn), {})
         data.failed = "wrong_state"
-        self._trigger(data)
+        for transition in self.transitions[aggregate.state.name]:
+            data.transition = transition
+            if transition.execute(data):
+                data.result = True
+                break
         return data
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from fsm import events as e
 from fsm.bay import tagged
 from fsm.model import Alarm, BayState, Incident, Occupancy, RentalState
 from fsm.table import Refused
+from fsm.values import replace
 from fsm.world import Turn
 
 OUTCOMES = ("ready", "on_trip", "returned", "cancelled", "purchased", "closed")

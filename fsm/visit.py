@@ -5,7 +5,6 @@ Guards choose the way; what a person cannot have is refused by name, wherever in
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from fsm import choose, effects
@@ -38,6 +37,7 @@ from fsm.events import (
 from fsm.model import Now, Purpose, Rental, RentalState, Visit, VisitState, armed, disarm
 from fsm.policy import Standing, evaluate
 from fsm.table import Refused, Row, Table, ignore, on, reason
+from fsm.values import replace
 from fsm.world import Turn
 
 IDLE, VERIFYING, CHOOSING, SERVING, FAREWELL = (

@@ -7,8 +7,8 @@ calls that. A `Turn` is the scratch pad of one step: an overlay of what is new, 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping, Set
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 from fsm.effects import Effect
@@ -37,6 +37,7 @@ from fsm.model import (
     arm,
 )
 from fsm.table import Refused
+from fsm.values import replace
 
 VOLATILE = frozenset({"visit", "sensed"})  # never journalled
 
@@ -74,6 +75,7 @@ class World:
         self.layout = layout
         self.of: dict[str, dict[str, Any]] = {kind: {} for kind in TYPE_OF}
         self.rentals_of_asset: dict[str, set[str]] = {}  # named or held by rentals that are not final
+        self.holders: dict[str, set[str]] = {}  # the same, of rentals that have not had it yet
         self.bay_of_asset: dict[str, str] = {}  # believed inside
         self.asset_of_tag: dict[str, str] = {}
         self.bays_with: dict[str, set[str]] = {}  # asset class -> bays with such an asset inside
@@ -106,14 +108,10 @@ class World:
         for rental, add in ((old, False), (new, True)):
             if rental is None or rental.state in FINAL:
                 continue
+            indexes = (self.rentals_of_asset, self.holders) if rental.state in PENDING else (self.rentals_of_asset,)
             for asset in {rental.named, rental.asset} - {None}:
-                held = self.rentals_of_asset.setdefault(cast(str, asset), set())
-                if add:
-                    held.add(rental.id)
-                else:
-                    held.discard(rental.id)
-                    if not held:
-                        del self.rentals_of_asset[cast(str, asset)]
+                for index in indexes:
+                    _enter(index, cast(str, asset), rental.id, add=add)
 
     def _index_bay(self, old: Bay | None, new: Bay | None) -> None:
         if old is not None and old.asset is not None:
@@ -172,6 +170,16 @@ class World:
     @property
     def machine(self) -> Machine:
         return cast(Machine, self.of["machine"]["machine"])
+
+
+def _enter(index: dict[str, set[str]], key: str, member: str, *, add: bool) -> None:
+    members = index.setdefault(key, set())
+    if add:
+        members.add(member)
+    else:
+        members.discard(member)
+        if not members:
+            del index[key]
 
 
 def may_take(bay: Bay) -> bool:
@@ -286,26 +294,53 @@ class Turn:
     def rental_out_with(self, asset: str) -> Rental | None:
         return next(iter(self.rentals_out_with(asset)), None)
 
-    def bays_with_class(self, asset_class: str) -> list[Bay]:
-        ids = set(self.world.bays_with.get(asset_class, ()))
-        ids.update(key for (kind, key) in self.changes if kind == "bay")
-        bays = [self.bay(key) for key in sorted(ids, key=self.world.order.__getitem__)]
-        return [
-            b
-            for b in bays
-            if b.asset is not None and (a := self.asset(b.asset)) is not None and a.asset_class == asset_class
-        ]
+    def bays_with_class(self, asset_class: str) -> Iterator[Bay]:
+        """Bays with such an asset inside, in the site's order; lazily, most callers want the first that works."""
+        inside = self.world.bays_with.get(asset_class, frozenset())
+        changed = {key for (kind, key) in self.changes if kind == "bay"}
+        for key in self._in_order(inside, changed):
+            bay = self.bay(key)
+            if bay.asset is not None and (a := self.asset(bay.asset)) is not None and a.asset_class == asset_class:
+                yield bay
+
+    def bays_with_loose(self, asset_class: str, but: str) -> Iterator[Bay]:
+        """Those of `bays_with_class` whose asset no other rental holds."""
+        rows, holders = self.world.of["bay"], self.world.holders
+        inside = self.world.bays_with.get(asset_class, frozenset())
+        changed = {key for (kind, key) in self.changes if kind == "bay"}
+        looked_at = {but, *(key for (kind, key) in self.changes if kind == "rental")}
+        for key in self._in_order(inside, changed):
+            if key not in changed and not holders.get(rows[key].asset, looked_at) <= looked_at:
+                continue  # by a rental that this turn has not touched
+            bay = self.bay(key)
+            known = self.asset(bay.asset) if bay.asset is not None else None
+            if known is not None and known.asset_class == asset_class and not self.held(known.id, but):
+                yield bay
+
+    def _in_order(self, ids: Set[str], changed: Set[str]) -> Iterator[str]:
+        """Bays of either set in the site's order: sorted where they are few, else by walking through all."""
+        if (len(ids) + len(changed)) * 4 <= len(self.layout.bays):
+            yield from sorted(ids | changed, key=self.world.order.__getitem__)
+        else:
+            yield from (key for key in self.layout.bays if key in ids or key in changed)
 
     def held(self, asset: str, but: str) -> bool:
         """Whether another rental names the asset, or has chosen it."""
-        return any(r.id != but and r.state in PENDING for r in self.rentals_of(asset))
+        if any(
+            isinstance(r, Rental) and r.id != but and r.state in PENDING and asset in (r.named, r.asset)
+            for r in self.changes.values()
+        ):
+            return True
+        for key in self.world.rentals_of_asset.get(asset, ()):
+            if key != but and ("rental", key) not in self.changes and self.world.of["rental"][key].state in PENDING:
+                return True
+        return False
 
     def free_bays(self) -> Iterator[Bay]:
         """Bays that may take an asset, in the site's order; lazily, most callers want the first that fits."""
         free, changed = self.world.free, {key for (kind, key) in self.changes if kind == "bay"}
-        few = (len(free) + len(changed)) * 4 <= len(self.layout.bays)
-        for key in sorted(free | changed, key=self.world.order.__getitem__) if few else self.layout.bays:
-            if (key in free or key in changed) and may_take(bay := self.bay(key)):
+        for key in self._in_order(free, changed):
+            if may_take(bay := self.bay(key)):
                 yield bay
 
     # ------------------------------------------------ writing

@@ -209,7 +209,7 @@ TURN: Any = None
 
 
 def test_deciding_is_not_doing() -> None:
-    """Stands on `_change_state` and `_trigger` of transitions: the aggregate that was asked about is untouched."""
+    """Stands on `execute` of transitions: the aggregate that was asked about is untouched."""
     before = Bay(id="b")
     after = TINY.decide(before, CloseIt(), TURN)
     assert after.state is OPN and after is not before
