@@ -133,8 +133,9 @@ class Sensing:
             if before is not None or not status.up:
                 self._post(DeviceChanged(key, status.up, status.detail))
         for (device, channel), bay in self._wiring.tags.items():
-            if device == status.device and status.channel in (None, channel):
-                self._tag(bay, None, status.up)
+            # One that came back has not looked yet: it says itself what is, or is not, in its field.
+            if device == status.device and status.channel in (None, channel) and not status.up:
+                self._tag(bay, None, False)
 
     # ------------------------------------------------ out
     def _bay_level(self, bay: str, sense: Sense) -> Callable[[bool | None], None]:

@@ -85,6 +85,7 @@ pins = [16, 17, 18]
 [devices.tags]
 driver = "rdm6300"
 ports = ["tag-1", "tag-2", "tag-3"]
+gone_ms = 1000
 [devices.scanner]
 driver = "line-scanner"
 port = "scanner"

@@ -82,11 +82,27 @@ def test_a_reader_that_goes_away_reads_nothing_and_is_said_once() -> None:
         return heard
 
     assert simulate(story()) == [
-        TagChanged("b1", None, True),
         TagChanged("b1", "AA", True),
         DeviceChanged("t", False, "unplugged"),
         TagChanged("b1", None, False),
     ]
+
+
+def test_a_reader_that_comes_up_has_not_looked_yet() -> None:
+    """Its port is open; what is in its field it says itself, an empty field after a pause."""
+
+    async def story() -> list[bool]:
+        made, _ = sensing()
+        made.level(door(False))
+        made.level(presence(True))
+        await asyncio.sleep(2)
+        made.status(DeviceStatus("t", True, ""))
+        seen = [made.answered("b1")]
+        made.tag(TagRead("t", 1, None, 0.0))
+        seen.append(made.answered("b1"))
+        return seen
+
+    assert simulate(story()) == [False, True]
 
 
 def test_after_a_reload_everything_settled_is_told_again() -> None:
