@@ -26,6 +26,7 @@ from vendingd.kernel.mailbox import Mailbox
 
 _log = logging.getLogger(__name__)
 REPEAT_S = 1.0  # a scanner in presentation mode reads on; a person who shows it again means it
+HELD_S = 5.0  # a camera reports a code that stays in view every 3 s or so (`repeat_s`)
 MAX_CODE = 4296  # a QR code holds no more alphanumeric characters (ISO/IEC 18004)
 
 Channel = tuple[str, int]
@@ -43,8 +44,15 @@ class Terminals:
 
 @dataclass(slots=True)
 class _Seen:
-    digest: bytes = b""
+    """The code that was last read at a terminal."""
+
+    digest: bytes
     at_mono: float = float("-inf")
+    accepted: bool = False
+
+    def answered(self, reply: asyncio.Future[Step]) -> None:
+        if not reply.cancelled() and reply.exception() is None:
+            self.accepted = reply.result().refused is None
 
 
 @dataclass(slots=True)
@@ -88,11 +96,17 @@ class Desk:
         if terminal is None:
             return
         digest = hashlib.sha256(read.data).digest()
-        seen = self._seen.setdefault(terminal, _Seen())
-        again = digest == seen.digest and read.at_mono - seen.at_mono < REPEAT_S
-        seen.digest, seen.at_mono = digest, read.at_mono
-        if not again:
-            self.show(terminal, read.data, read.at_mono)
+        seen = self._seen.get(terminal)
+        if seen is None or seen.digest != digest:
+            seen = self._seen[terminal] = _Seen(digest)
+        gap = read.at_mono - seen.at_mono
+        # What was accepted and never left the camera's view is not shown anew: it would start a return.
+        still_held = seen.accepted and gap < HELD_S
+        seen.at_mono = read.at_mono
+        if gap < REPEAT_S or still_held:
+            return
+        seen.accepted = False
+        self.show(terminal, read.data, read.at_mono).add_done_callback(seen.answered)
 
     def digits(self, read: DigitsEntered) -> None:
         terminal = self._terminals.keypads.get(read.device)

@@ -1,0 +1,139 @@
+"""The front desk: which readings become what the domain hears, and which do not."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import replace
+from typing import Any
+
+from drivers.ports import CodeRead, DigitsEntered, KeyPressed, LevelRead, Sense, TagRead
+from fsm import events as e
+from fsm.model import Now
+from fsm.step import Step
+from tests.unit.fsm.machine import T0
+from vendingd.desk import HELD_S, REPEAT_S, Desk, Keys, Terminals
+from vendingd.identity.cwt import Pass
+from vendingd.identity.keys import KeyRing
+from vendingd.identity.tool import make_key, public_jwk, sign_pass
+
+
+class Mailbox:
+    """Keeps what was shown; answers as told."""
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[str, e.Event]] = []
+        self.refused: str | None = None
+
+    def credential(self, terminal: str, event: e.Event, at_mono: float) -> asyncio.Future[Step]:
+        self.heard.append((terminal, event))
+        reply: asyncio.Future[Step] = asyncio.get_running_loop().create_future()
+        reply.set_result(Step({}, refused=self.refused))
+        return reply
+
+
+class Clock:
+    def monotonic(self) -> float:
+        return 50.0
+
+    def utc_now(self) -> float:
+        return T0
+
+    async def sleep_until(self, deadline_mono: float) -> None:
+        raise AssertionError
+
+
+KEY = make_key("k1")
+
+
+def desk(**jwk: Any) -> tuple[Desk, Mailbox]:
+    mailbox = Mailbox()
+    terminals = Terminals({"scanner": "front"}, {"pad": "front"}, {("keys", 1): "front"}, {("reader", 1): "front"})
+    keys = Keys(KeyRing.parse({"keys": [public_jwk(KEY) | jwk]}))
+    made = Desk(terminals, keys, mailbox, Clock(), lambda: Now(50.0, T0, True, 0.0, "boot"))  # type: ignore[arg-type]
+    return made, mailbox
+
+
+def code(key: Any = KEY, **claims: Any) -> bytes:
+    said = Pass(issuer="c", rental="r1", audience="m1", exp=T0 + 60, nbf=T0 - 60, cti=b"1", asset="car1")
+    return sign_pass(key, replace(said, **claims)).encode()
+
+
+async def read(made: Desk, text: bytes, at_mono: float) -> None:
+    made.code(CodeRead("scanner", text, at_mono))
+    await asyncio.sleep(0)
+
+
+async def test_a_genuine_pass_is_presented_with_all_it_says() -> None:
+    made, mailbox = desk()
+    await read(made, code(demands=(frozenset({"pass", "pin"}),), holder="h", due=T0 + 99), 1.0)
+    ((terminal, event),) = mailbox.heard
+    assert terminal == "front" and isinstance(event, e.PassPresented)
+    assert (event.rental, event.asset, event.demands, event.holder, event.due) == (
+        "r1",
+        "car1",
+        ("pass+pin",),
+        "h",
+        T0 + 99,
+    )
+
+
+async def test_what_is_no_pass_is_told_by_its_reason_and_a_huge_one_is_not_looked_at() -> None:
+    made, mailbox = desk()
+    await read(made, b"https://example.com/menu", 1.0)
+    await read(made, b"A" * 10_000_000, 2.0)
+    assert [event for _, event in mailbox.heard] == [e.CredentialUnreadable("front", "malformed")] * 2
+
+
+async def test_a_key_of_tomorrow_is_not_valid_today() -> None:
+    made, mailbox = desk(not_before="2200-01-01T00:00:00Z")
+    await read(made, code(), 1.0)
+    assert mailbox.heard == [("front", e.CredentialUnreadable("front", "key_not_yet_valid"))]
+
+
+async def test_a_phone_still_in_view_after_it_was_served_starts_nothing() -> None:
+    made, mailbox = desk()
+    text = code()
+    for n in range(10):
+        await read(made, text, 1.0 + n * 3.0)
+    assert len(mailbox.heard) == 1
+    await read(made, text, 28.0 + HELD_S)
+    assert len(mailbox.heard) == 2, "shown anew"
+
+
+async def test_who_was_refused_may_go_on_holding_the_phone() -> None:
+    made, mailbox = desk()
+    mailbox.refused = "settling"
+    text = code()
+    for n in range(3):
+        await read(made, text, 1.0 + n * 3.0)
+    assert len(mailbox.heard) == 3
+    await read(made, text, 7.0 + REPEAT_S / 2)
+    assert len(mailbox.heard) == 3
+
+
+async def test_keys_tags_and_buttons_reach_their_terminal() -> None:
+    made, mailbox = desk()
+    made.digits(DigitsEntered("pad", "1234", 1.0))
+    made.key(KeyPressed("pad", "return", 1.0))
+    made.key(KeyPressed("pad", "digit", 1.0))
+    made.button(LevelRead("keys", Sense.BUTTON, 1, True))
+    made.button(LevelRead("keys", Sense.BUTTON, 1, False))
+    made.tag(TagRead("reader", 1, "AA", 1.0))
+    made.tag(TagRead("reader", 1, None, 2.0))
+    made.tag(TagRead("elsewhere", 1, "AA", 2.0))
+    assert [event for _, event in mailbox.heard] == [
+        e.PinEntered("front", "1234"),
+        e.ReturnAsked("front"),
+        e.ReturnAsked("front"),
+        e.TagPresented("front", "AA"),
+    ]
+
+
+async def test_delivered_keys_join_the_sites_own_and_a_broken_one_is_left_out() -> None:
+    made, mailbox = desk()
+    other = make_key("k2")
+    made.keys.delivered({"k2": json.dumps(public_jwk(other)), "k3": '{"kty":"?"}'})
+    await read(made, code(other), 1.0)
+    await read(made, code(), 3.0)
+    assert [type(event) for _, event in mailbox.heard] == [e.PassPresented, e.PassPresented]
