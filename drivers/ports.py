@@ -260,6 +260,15 @@ class Attention(Protocol):
 
 
 @runtime_checkable
+class Expectant(Protocol):
+    """A device on a shared wire that can keep it free for the moment before a command."""
+
+    def expect(self) -> None:
+        """A command will follow within milliseconds, or will not; a promise in neither direction."""
+        ...
+
+
+@runtime_checkable
 class Indicator(Protocol):
     """A terminal's light or buzzer."""
 

@@ -296,7 +296,7 @@ class Turn:
 
     def bays_with_class(self, asset_class: str) -> Iterator[Bay]:
         """Bays with such an asset inside, in the site's order; lazily, most callers want the first that works."""
-        inside = self.world.bays_with.get(asset_class, frozenset())
+        inside: Set[str] = self.world.bays_with.get(asset_class, frozenset())
         changed = {key for (kind, key) in self.changes if kind == "bay"}
         for key in self._in_order(inside, changed):
             bay = self.bay(key)
@@ -306,7 +306,7 @@ class Turn:
     def bays_with_loose(self, asset_class: str, but: str) -> Iterator[Bay]:
         """Those of `bays_with_class` whose asset no other rental holds."""
         rows, holders = self.world.of["bay"], self.world.holders
-        inside = self.world.bays_with.get(asset_class, frozenset())
+        inside: Set[str] = self.world.bays_with.get(asset_class, frozenset())
         changed = {key for (kind, key) in self.changes if kind == "bay"}
         looked_at = {but, *(key for (kind, key) in self.changes if kind == "rental")}
         for key in self._in_order(inside, changed):

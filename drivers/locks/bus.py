@@ -38,6 +38,7 @@ PULSE_GRACE_S = 2.0  # a board may be deaf during its pulse: misses do not count
 SILENCE_S = 0.02  # left to a board after a command that it does not answer
 WRITE_LIMIT_S = 2.0  # a bus that does not take a frame within this time is reopened
 EARLY_S = 0.0005  # a poll this close is due now
+EXPECT_S = 0.05  # polls wait this long for an unlock that was announced; a commit takes a few ms
 
 
 # ---------------------------------------------------------------- what a family of boards must say
@@ -138,6 +139,7 @@ class LockBus:
         self._unlocks: deque[_Request] = deque()
         self._wake = asyncio.Event()
         self._busy = False
+        self._expect_until_mono = float("-inf")
         self._awaited: tuple[int, int | None, asyncio.Future[None]] | None = None  # address, lock or None: states
         self._corrupt = 0
 
@@ -181,6 +183,10 @@ class LockBus:
         self._busy = busy
         self._wake.set()
 
+    def expect(self) -> None:
+        """Begin no poll for a moment: an exchange takes longer than the commit before an unlock."""
+        self._expect_until_mono = self._clock.monotonic() + EXPECT_S
+
     # ------------------------------------------------------------ the open link
     async def _serve(self, wire: ByteWire) -> None:
         self._family.reset()
@@ -210,6 +216,7 @@ class LockBus:
                 continue
             now = self._clock.monotonic()
             due, board = min(((self._due(b, now), b) for b in self._boards), key=lambda pair: pair[0])
+            due = max(due, self._expect_until_mono)
             if due <= now + EARLY_S:
                 await self._poll(wire, board)
             else:
@@ -245,6 +252,7 @@ class LockBus:
             request.settle(Sent.UNKNOWN, "stopped while its bytes were leaving")
             raise
         request.settle(Sent.SENT)
+        self._expect_until_mono = float("-inf")
         board.unlocked_mono = self._clock.monotonic()
         board.urgent = True
         if self._family.answers_unlock:

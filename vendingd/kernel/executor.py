@@ -11,7 +11,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from drivers.ports import Clock, Gate, Lock, Outcome, Sent
+from drivers.ports import Clock, Expectant, Gate, Lock, Outcome, Sent
 from fsm import effects as f
 from fsm.events import CloseOutcome, Event, PinChecked, UnlockOutcome
 
@@ -60,6 +60,13 @@ class Executor:
             self._spawn(self._pin(effect), f"pin at {effect.terminal}")
         else:
             self._erased(effect.rental)
+
+    def foresee(self, effect: f.Effect) -> None:
+        """The lock's wire is kept free while the commit is on its way."""
+        if isinstance(effect, f.Unlock):
+            lock, _ = self._locks[effect.bay]
+            if isinstance(lock, Expectant):
+                lock.expect()
 
     def journalled(self, event: Event) -> None:
         self._told = [told for told in self._told if told is not event]

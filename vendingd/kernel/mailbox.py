@@ -42,6 +42,10 @@ class Performer(Protocol):
 
     def perform(self, effect: Effect) -> None: ...
 
+    def foresee(self, effect: Effect) -> None:
+        """It was decided, and will be performed once its commit is durable, unless that fails."""
+        ...
+
     def journalled(self, event: Event) -> None:
         """An outcome that was told has become durable."""
         ...
@@ -253,6 +257,8 @@ class Mailbox:
         if must_wait and (made.durable or made.changes or item.reply is not None):
             open_.urgent = True if made.urgent else open_.urgent
             open_.entries.append((item, made))
+            for effect in made.effects:
+                self._performer.foresee(effect)
         else:
             self._publish(item, made)
             if made.durable:

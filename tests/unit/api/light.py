@@ -53,6 +53,9 @@ class NoHands:
     def perform(self, effect: Effect) -> None:
         self.effects.append(effect)
 
+    def foresee(self, effect: Effect) -> None:
+        """No wire has to be kept free."""
+
     def journalled(self, event: e.Event) -> None:
         """Nothing is retold."""
 

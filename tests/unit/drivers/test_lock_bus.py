@@ -11,7 +11,7 @@ from drivers.locks import bus
 from drivers.locks.kerong_cu48 import DRIVER as CU48
 from drivers.locks.lock_8a import DRIVER as LOCK_8A
 from drivers.memory import MemoryPeer
-from drivers.ports import Attention, LevelRead, Lock, Outcome, Sampling, Sense, Sent
+from drivers.ports import Attention, Expectant, LevelRead, Lock, Outcome, Sampling, Sense, Sent
 from tests.unit.drivers.drivers_virtual import Bench, start, virtually
 
 OPEN_1 = bytes.fromhex("8A 01 01 11 9B")
@@ -110,6 +110,37 @@ async def test_an_unlock_goes_before_polls_and_is_confirmed_by_a_query(bench: Be
         with_bcc(0x80, 2, 0, 0x33),
     ]
     assert bench.levels()[10] is True
+
+
+@virtually
+async def test_no_poll_begins_while_an_unlock_is_expected(bench: Bench) -> None:
+    boards = Boards8A(bench, 1)
+    boards.delay_s = 0.030
+    locks = device(bench)
+    assert isinstance(locks, Expectant)
+    start(bench, locks.run)
+    await bench.passes(2.0)
+    last = boards.seen[-1][0]
+    await bench.passes(last + 0.5 - 0.005 - asyncio.get_running_loop().time())  # the next poll is due in 5 ms
+    locks.expect()
+    await bench.passes(0.010)  # the commit
+    assert boards.seen[-1][0] == last
+    assert await locks.unlock(1, not_after_mono=FOREVER) == Outcome(Sent.SENT)
+    assert boards.seen[-1] == (pytest.approx(last + 0.505), OPEN_1), "at once, with no exchange before it"
+    await bench.passes(0.1)
+    assert boards.frames(0x80)[-1] == QUERY_1 and boards.seen[-1][0] < last + 0.6, "then it is confirmed"
+
+
+@virtually
+async def test_an_unlock_that_was_expected_and_never_came_stops_no_polling(bench: Bench) -> None:
+    boards = Boards8A(bench, 1)
+    locks = device(bench)
+    start(bench, locks.run)
+    await bench.passes(2.0)
+    before = len(boards.seen)
+    locks.expect()
+    await bench.passes(2.0)
+    assert len(boards.seen) - before == 4
 
 
 @virtually

@@ -53,6 +53,7 @@ class LoopClock:
 class Rig:
     store: HeldStore = field(default_factory=HeldStore)
     performed: list[Effect] = field(default_factory=list)
+    foreseen: list[Effect] = field(default_factory=list)
     failures: list[StoreError] = field(default_factory=list)
     fatal: list[BaseException] = field(default_factory=list)
     published: list[str] = field(default_factory=list)
@@ -84,6 +85,9 @@ class Rig:
     # the performer
     def perform(self, effect: Effect) -> None:
         self.performed.append(effect)
+
+    def foresee(self, effect: Effect) -> None:
+        self.foreseen.append(effect)
 
     def journalled(self, event: e.Event) -> None:
         self.told = [t for t in self.told if t is not event]
@@ -139,6 +143,7 @@ async def test_nothing_moves_and_nobody_is_told_before_the_commit() -> None:
     reply = rig.show()
     await turn()
     assert rig.performed == [] and not reply.done()
+    assert rig.foreseen == [Unlock("b1", "b1.1")], "who keeps the wire free hears of it before the commit"
     world = rig.mailbox.world.rental("r1")
     assert world is not None and world.state is RentalState.READY, "screens still see what is durable"
     rig.store.gate.set()
