@@ -1,6 +1,6 @@
 """`make bench`: every figure beside its floor and its aim, as a table and as build/bench.json. Asserts no time.
 
-    python -m tests.perf.bench [--quick] [--only PART …] [--out FILE] [--dir DIRECTORY]
+python -m tests.perf.bench [--quick] [--only PART …] [--out FILE] [--dir DIRECTORY]
 """
 
 from __future__ import annotations
@@ -33,13 +33,16 @@ def machine() -> str:
             model = entry.partition(":")[2].strip()
             break
     load = " ".join(f"{x:.1f}" for x in os.getloadavg())
-    return f"{os.cpu_count()} × {model}, {platform.system()} {platform.release()}, Python {platform.python_version()}, load {load}"
+    system = f"{platform.system()} {platform.release()}, Python {platform.python_version()}"
+    return f"{os.cpu_count()} of {model}, {system}, load {load}"
 
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.perf.bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer repetitions and smaller histories: a look, no more")
-    parser.add_argument("--only", nargs="+", choices=list(PARTS), default=list(PARTS), metavar="PART", help=", ".join(PARTS))
+    parser.add_argument(
+        "--only", nargs="+", choices=list(PARTS), default=list(PARTS), metavar="PART", help=", ".join(PARTS)
+    )
     parser.add_argument("--out", type=Path, default=Path("build/bench.json"))
     parser.add_argument("--dir", type=Path, default=Path("build"), help="on the disk that is to be measured")
     args = parser.parse_args(argv)

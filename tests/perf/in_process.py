@@ -1,4 +1,4 @@
-"""A whole daemon in this process: the real composition root, site file, desk, mailbox and store; only the ends are ours.
+"""A whole daemon in this process: the real composition root, site file, desk, mailbox, store; only its ends are ours.
 
 The lock takes every unlock at once and notes when; all doors read closed; nobody scans, passes are shown at the desk.
 """
@@ -142,13 +142,17 @@ class Machine:
         await ready.wait()
         await self._wait(lambda: all(one.recovered for key, one in self._rows("sensed") if key), "bays are known")
         cars = max(self.bays, rentals)
-        await self._deliver([e.PutAssets(f"a{n}", ((f"car-{n}", _class_of(n, self.bays), (), None),)) for n in range(cars)])
+        await self._deliver(
+            [e.PutAssets(f"a{n}", ((f"car-{n}", _class_of(n, self.bays), (), None),)) for n in range(cars)]
+        )
         mailbox, keys = self.app.mailbox, list(self.app.layout.bays)
         for first in range(0, self.bays, 20):
             part = list(enumerate(keys))[first : first + 20]
-            await asyncio.gather(*(mailbox.request(e.SetContents(key, f"car-{n}", "eve", "stocking")) for n, key in part))
+            await asyncio.gather(
+                *(mailbox.request(e.SetContents(key, f"car-{n}", "eve", "stocking")) for n, key in part)
+            )
         now = time.time()
-        await self._deliver([_booking(n, now, f"car-{n}") for n in range(rentals)])
+        await self._deliver([_booking(n, now, f"car-{booked(n) if self.bays > 1 else n}") for n in range(rentals)])
 
     async def stop(self) -> None:
         self.app.stop()
@@ -201,7 +205,13 @@ class Machine:
 
 
 def _class_of(n: int, bays: int) -> str:
-    return "car" if n < bays else "elsewhere"
+    """The first half of the bays hold cars, the rest vans; whatever has no bay is elsewhere."""
+    return "elsewhere" if n >= bays else "van" if n and n >= bays // 2 else "car"
+
+
+def booked(n: int) -> int:
+    """The car that rental n names: every tenth is left to bookings of a class, but no van is."""
+    return n if n % 10 or n >= 500 else n + 20_000
 
 
 def _booking(n: int, now: float, asset: str | None) -> e.PutReservation:

@@ -9,9 +9,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from tests.scenario.stand import Control, Stand
 
@@ -144,6 +143,10 @@ class BenchStand(Stand):
         self.ready_s = 0.0  # of the last start: from the making of the process to READY=1
         self.passes: dict[str, str] = {}
 
+    def __enter__(self) -> Self:
+        super().__enter__()
+        return self
+
     # ------------------------------------------------ the daemon
     def start_daemon(self, *, wait: bool = True) -> None:
         """Timed: everything that is not the daemon's is done before its process is made."""
@@ -220,12 +223,3 @@ class Log:
                 if entry["what"] == what:
                     return dict(entry)
         return None
-
-
-def patiently(look: Callable[[], bool], what: str, within_s: float = 60.0) -> None:
-    """Wait until something is so. Raises TimeoutError naming it."""
-    end = time.monotonic() + within_s
-    while not look():
-        if time.monotonic() > end:
-            raise TimeoutError(what)
-        time.sleep(0.005)
