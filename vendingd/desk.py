@@ -26,7 +26,6 @@ from vendingd.kernel.mailbox import Mailbox
 
 _log = logging.getLogger(__name__)
 REPEAT_S = 1.0  # a scanner in presentation mode reads on; a person who shows it again means it
-HELD_S = 5.0  # a camera reports a code that stays in view every 3 s or so (`repeat_s`)
 MAX_CODE = 4296  # a QR code holds no more alphanumeric characters (ISO/IEC 18004)
 
 Channel = tuple[str, int]
@@ -40,6 +39,7 @@ class Terminals:
     keypads: Mapping[str, str]
     return_keys: Mapping[Channel, str]
     tags: Mapping[Channel, str]
+    held_s: Mapping[str, float]  # camera -> a code seen again within this never left its view
 
 
 @dataclass(slots=True)
@@ -101,7 +101,7 @@ class Desk:
             seen = self._seen[terminal] = _Seen(digest)
         gap = read.at_mono - seen.at_mono
         # What was accepted and never left the camera's view is not shown anew: it would start a return.
-        still_held = seen.accepted and gap < HELD_S
+        still_held = seen.accepted and gap < self._terminals.held_s.get(read.device, 0.0)
         seen.at_mono = read.at_mono
         if gap < REPEAT_S or still_held:
             return

@@ -30,6 +30,11 @@ def terminals(site: Site) -> Terminals:
         keypads={one.keypad: one.id for one in site.terminals.values() if one.keypad is not None},
         return_keys={_pair(one.return_key): one.id for one in site.terminals.values() if one.return_key is not None},
         tags={_pair(one.tag): one.id for one in site.terminals.values() if one.tag is not None},
+        held_s={
+            name: 2 * entry.options.repeat_s  # it reports a code in view every `repeat_s`; one report may be missed
+            for name, entry in site.devices.items()
+            if hasattr(entry.options, "repeat_s")
+        },
     )
 
 

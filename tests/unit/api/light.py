@@ -107,7 +107,7 @@ class LightMachine:
             fatal=self._fatal,
             linger_s=0.01,
         )
-        self.desk = Desk(Terminals({}, {}, {}, {}), Keys(KeyRing.of(())), self.mailbox, SystemClock(), self.now)
+        self.desk = Desk(Terminals({}, {}, {}, {}, {}), Keys(KeyRing.of(())), self.mailbox, SystemClock(), self.now)
 
     def now(self) -> Now:
         return Now(time.monotonic(), T0, True, T0 - 1e6, "boot-1")

@@ -12,7 +12,7 @@ from fsm import events as e
 from fsm.model import Now
 from fsm.step import Step
 from tests.unit.fsm.machine import T0
-from vendingd.desk import HELD_S, REPEAT_S, Desk, Keys, Terminals
+from vendingd.desk import REPEAT_S, Desk, Keys, Terminals
 from vendingd.identity.cwt import Pass
 from vendingd.identity.keys import KeyRing
 from vendingd.identity.tool import make_key, public_jwk, sign_pass
@@ -48,7 +48,13 @@ KEY = make_key("k1")
 
 def desk(**jwk: Any) -> tuple[Desk, Mailbox]:
     mailbox = Mailbox()
-    terminals = Terminals({"scanner": "front"}, {"pad": "front"}, {("keys", 1): "front"}, {("reader", 1): "front"})
+    terminals = Terminals(
+        codes={"scanner": "front", "camera": "front"},
+        keypads={"pad": "front"},
+        return_keys={("keys", 1): "front"},
+        tags={("reader", 1): "front"},
+        held_s={"camera": 6.0},
+    )
     keys = Keys(KeyRing.parse({"keys": [public_jwk(KEY) | jwk]}))
     made = Desk(terminals, keys, mailbox, Clock(), lambda: Now(50.0, T0, True, 0.0, "boot"))  # type: ignore[arg-type]
     return made, mailbox
@@ -59,8 +65,8 @@ def code(key: Any = KEY, **claims: Any) -> bytes:
     return sign_pass(key, replace(said, **claims)).encode()
 
 
-async def read(made: Desk, text: bytes, at_mono: float) -> None:
-    made.code(CodeRead("scanner", text, at_mono))
+async def read(made: Desk, text: bytes, at_mono: float, device: str = "scanner") -> None:
+    made.code(CodeRead(device, text, at_mono))
     await asyncio.sleep(0)
 
 
@@ -95,10 +101,18 @@ async def test_a_phone_still_in_view_after_it_was_served_starts_nothing() -> Non
     made, mailbox = desk()
     text = code()
     for n in range(10):
-        await read(made, text, 1.0 + n * 3.0)
+        await read(made, text, 1.0 + n * 3.0, "camera")
     assert len(mailbox.heard) == 1
-    await read(made, text, 28.0 + HELD_S)
+    await read(made, text, 28.0 + 6.0, "camera")
     assert len(mailbox.heard) == 2, "shown anew"
+
+
+async def test_a_scan_by_hand_is_meant() -> None:
+    made, mailbox = desk()
+    text = code()
+    await read(made, text, 1.0)
+    await read(made, text, 1.0 + REPEAT_S)
+    assert len(mailbox.heard) == 2
 
 
 async def test_who_was_refused_may_go_on_holding_the_phone() -> None:
@@ -106,9 +120,9 @@ async def test_who_was_refused_may_go_on_holding_the_phone() -> None:
     mailbox.refused = "settling"
     text = code()
     for n in range(3):
-        await read(made, text, 1.0 + n * 3.0)
+        await read(made, text, 1.0 + n * 3.0, "camera")
     assert len(mailbox.heard) == 3
-    await read(made, text, 7.0 + REPEAT_S / 2)
+    await read(made, text, 7.0 + REPEAT_S / 2, "camera")
     assert len(mailbox.heard) == 3
 
 
