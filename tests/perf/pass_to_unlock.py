@@ -31,7 +31,7 @@ class Sample:
     scanned: float
     unlocked: float  # last byte of the frame
     frame_began: float  # handed over by the daemon
-    left_s: float  # of an exchange in flight
+    free: float  # the bus, of an exchange that was in flight
     floor_s: float
 
     @property
@@ -49,7 +49,8 @@ def sample(scan: dict[str, Any], frame: dict[str, Any], commit_s: float, wire_s:
     began, answered = previous.get("request_first"), previous.get("answer_last")
     in_flight = began is not None and answered is not None and began <= could < answered
     left = answered - could if in_flight else 0.0
-    return Sample(scanned, unlocked, frame["t_read"], left, commit_s + left + wire_s)
+    free = answered if answered is not None else scanned
+    return Sample(scanned, unlocked, frame["t_read"], free, commit_s + left + wire_s)
 
 
 def measure(folder: Path, board: str, times: int) -> list[Figure]:
@@ -92,7 +93,7 @@ def _figures(board: str, samples: list[Sample], noted: list[tuple[str, float, in
         if begin is not None and end is not None and begin >= s.scanned:
             read.append((begin - s.scanned) * MS)
             commit.append((end - begin) * MS)
-            sent.append((s.frame_began - end - s.left_s) * MS)
+            sent.append((s.frame_began - max(end, s.free)) * MS)
     head = f"pass to unlock, {board}"
     figures = [
         Figure(f"{head}, median of {len(samples)}", statistics.median(took), "ms", statistics.median(floor)),
@@ -105,7 +106,7 @@ def _figures(board: str, samples: list[Sample], noted: list[tuple[str, float, in
         figures += [
             Figure(f"{head}, to the beginning of the commit, median", statistics.median(read), "ms"),
             Figure(f"{head}, commit, median", statistics.median(commit), "ms", commit_s * MS),
-            Figure(f"{head}, from commit to the frame handed over, median", statistics.median(sent), "ms"),
+            Figure(f"{head}, from commit (and a free bus) to the frame out, median", statistics.median(sent), "ms"),
         ]
     return figures
 

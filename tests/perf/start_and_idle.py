@@ -76,8 +76,7 @@ def idle(folder: Path, site: str, name: str, seconds: float, aim: float | None) 
                 Figure(f"idle, {name}: worker", share, "% of a core"),
                 Figure(f"resident, {name}: worker", _children_mib(pid), "MiB"),
             ]
-        if site == "camera":
-            figures.append(Figure(f"resident, {name}: main process", resident_mib(pid), "MiB", aim=64.0))
+        figures.append(Figure(f"resident, {name}: main process", resident_mib(pid), "MiB", aim=64.0))
         return figures
 
 
