@@ -254,7 +254,7 @@ class Sampling(Protocol):
 
 @runtime_checkable
 class Attention(Protocol):
-    """A device that works harder while somebody is there: polls its bus faster, triggers a scanner, looks more often."""
+    """A device that works harder while somebody is there: polls faster, triggers a scanner, looks more often."""
 
     def attend(self, busy: bool) -> None: ...
 
@@ -302,5 +302,5 @@ class Driver:
     options: type[Any]  # a pydantic model, extra="forbid", frozen
     make: Callable[[str, Any, Surroundings], Device]
     senses: frozenset[Sense] = frozenset()
-    roles: frozenset[str] = frozenset()  # of: lock, gate, door, bolt, presence, tag, code, keypad, button, estop, tamper
+    roles: frozenset[str] = frozenset()  # lock, gate, door, bolt, presence, tag, code, keypad, button, estop, tamper
     channels: Callable[[Any], Sequence[int]] = field(default=lambda options: (1,))  # valid channels of these options
