@@ -325,6 +325,8 @@ def lapse_over(bay: Bay, event: LapseOver, turn: Turn) -> Bay:
         return bay
     if spec_of(bay, turn).bolt and turn.sensed(bay.id).bolt is False:
         return raise_alarm(bay, Alarm.JAMMED, turn, "the bolt does not lock")
+    if turn.sensed(bay.id).door is None:  # it may be open: the grant lives until somebody can see
+        return turn.arm_in(bay, "lapse", turn.layout.timing.lapse_s)
     return end_lapsed(bay, turn)
 
 

@@ -77,6 +77,7 @@ class _Loading:
         estop, tamper = self._input(head.estop, "estop", wires), self._input(head.tamper, "tamper", wires)
         policy = self._policy(head)
         self._gpio(head, devices)
+        self._settling(head)
         found.raise_errors()
         at = wires.by_role.items()
         self._look(head, devices, bays, terminals, wires)
@@ -118,6 +119,14 @@ class _Loading:
 
     def _input(self, table: Input | None, key: str, wires: Wires) -> Channel | None:
         return None if table is None else wires.follow(table.input, key, (f"[{key}]", ""), (key, "input"))
+
+    def _settling(self, head: Head) -> None:
+        """A bay that settles before its presence sensor has would be judged by what was there before."""
+        settle_ms, occupancy_ms = head.timing.settle_s * 1000, head.sensing.occupancy_ms
+        if settle_ms < occupancy_ms:
+            reason = f"settle_s ({head.timing.settle_s:g}) is under sensing.occupancy_ms ({occupancy_ms})"
+            advice = f"let the bay settle after its sensor has: at least {occupancy_ms / 1000:g}"
+            self._found.error(("timing", "settle_s"), reason, advice)
 
     def _policy(self, head: Head) -> Policy:
         rows: dict[str, Alternatives] = {}

@@ -277,3 +277,16 @@ def test_a_pass_is_refused_by_the_same_word_after_its_rental_has_left_the_memory
     assert m.show().refused == "cancelled"
     m.tell(e.Acknowledged(["r1"]))
     assert m.world.rental("r1") is None and m.show().refused == "cancelled"
+
+
+def test_a_lapsed_grant_lives_while_its_door_cannot_be_seen() -> None:
+    m = bench(bolt=False)
+    m.book()
+    m.show()
+    m.sent("b1")
+    m.wait(20)
+    m.sense("b1", door=None)
+    m.wait(200)
+    assert m.bay().grant is not None
+    m.sense("b1", door=True)
+    assert m.rental().state is RentalState.RELEASING and not m.bay().alarms

@@ -39,6 +39,7 @@ def test_a_good_file_has_neither_errors_nor_warnings(good: str, load: Callable[[
         ("claim_s = 60", "claim_s = nan", "12: timing.claim_s: nan is no number that can be used; write a number"),
         ("claim_s = 60", "claim_s = 1979-05-27", "12: timing.claim_s: a date or time (1979-05-27) stands here,"),
         ("claim_s = 60", "max_attempts = true", "12: timing.max_attempts: should be a valid integer, not true;"),
+        ("claim_s = 60", "settle_s = 1", "12: timing.settle_s: settle_s (1) is under sensing.occupancy_ms (1500); let"),
         ("claim_s = 60", "warn_open_s = 121", "11: timing: warn_open_s (121) is over held_open_s (120): warn before"),
         ("pins = [16, 17]", "pins = [16, 17.0]", "19: devices.locks.pins[1]: should be a valid integer, not 17.0; Line"),
         ("pins = [16, 17]", "pins = [16, 16]", "19: devices.locks.pins: pin used twice: 16; Line numbers"),
