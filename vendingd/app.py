@@ -132,6 +132,7 @@ class App:
         self.bridge = Bridge(mailbox=self.mailbox, store=seams.store, clock=seams.clock, pins=self.pins)
         self.cloud = self._make_cloud()
         self.cloud_alarms: dict[str, str] = {}
+        self.bridge.alarm = self._cloud_alarm
         self._busy: dict[str, set[str]] = {}  # device -> bays and terminals that want its attention
         self._attending: dict[str, bool] = {}
         self._attention = attention(site)

@@ -23,6 +23,7 @@ from vendingd.kernel.mailbox import Mailbox, Unavailable
 _log = logging.getLogger(__name__)
 AGAIN_S = 1.0
 READ_AT_ONCE = 500
+ALARM_REFUSED = "record_refused"  # the cloud would not take a record; until the next start, the journal keeps it
 
 
 class Bridge:
@@ -40,6 +41,7 @@ class Bridge:
         self._over: dict[str, int] = {}  # final rental -> seq behind which its history is complete
         self._unplaced: set[str] = set()
         self.on_committed: Callable[[int], None] = lambda seq: None
+        self.alarm: Callable[[str, str], None] = lambda name, detail: None
         self._named: set[str] = set()  # rentals in the parts of a snapshot so far
 
     # ------------------------------------------------ feed
@@ -161,7 +163,7 @@ class Bridge:
             records = []
         kind = records[0].kind if records and records[0].seq == one.seq else ""
         title = str(one.problem.get("title", ""))
-        _log.error("the cloud refused record %d (%s): %s; it is set aside", one.seq, kind, title)
+        self.alarm(ALARM_REFUSED, f"record {one.seq} ({kind}) is set aside: {title}")
         if kind != "machine.record_refused":
             self._mailbox.post(e.RecordRefused(one.seq, title))
 

@@ -104,8 +104,11 @@ async def test_final_rentals_leave_once_their_history_is_acknowledged() -> None:
 
 async def test_a_refused_record_is_set_aside_and_alarmed_but_not_for_ever() -> None:
     b = await bridged()
+    alarms: list[tuple[str, str]] = []
+    b.bridge.alarm = lambda name, detail: alarms.append((name, detail))
     await b.bridge.acked(1, [RefusedByCloud(1, {"title": "no", "status": 422})])
     await b.rig.settle()
+    assert [name for name, _ in alarms] == ["record_refused"] and "record 1 " in alarms[0][1]
     assert [s.record.seq for s in await b.rig.store.refused()] == [1]
     (word,) = [r for r in await b.rig.store.records(0, 100) if r.kind == "machine.record_refused"]
     await b.bridge.acked(word.seq, [RefusedByCloud(word.seq, {"title": "no", "status": 422})])
