@@ -222,6 +222,8 @@ class Stand:
         # Compiled modules are kept: three processes are started for each test.
         self.environment: dict[str, str] = {"PYTHONDONTWRITEBYTECODE": ""} | (environment or {})
         self._shown_at: dict[tuple[str, str], float] = {}
+        self._notify: socket.socket | None = None
+        self._manager_status = ""
 
     # ------------------------------------------------ processes
     def __enter__(self) -> Stand:
@@ -254,6 +256,8 @@ class Stand:
     def __exit__(self, *_: object) -> None:
         for name in ("daemon", "plant", "cloud"):
             self.stop(name)
+        if self._notify is not None:
+            self._notify.close()
 
     def _start(self, name: str, *arguments: str) -> str:
         """Start a process and wait for its line that begins with `ready`."""
@@ -286,9 +290,11 @@ class Stand:
         arguments = ["--site", "site.toml", "--state-dir", self.state_dir, "--runtime-dir", "runtime"]
         path = self.folder / "notify.sock"
         path.unlink(missing_ok=True)
-        with log, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
-            notify.bind(str(path))
-            notify.settimeout(PATIENCE_S)
+        if self._notify is not None:
+            self._notify.close()
+        self._notify, self._manager_status = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM), ""
+        self._notify.bind(str(path))
+        with log:
             self._processes["daemon"] = subprocess.Popen(
                 [sys.executable, *self.entry, *arguments],
                 cwd=self.folder,
@@ -299,13 +305,26 @@ class Stand:
                 | {"HW_SIM_GPIO": str(self.folder / "gpio.sock"), "NOTIFY_SOCKET": str(path)}
                 | self.environment,
             )
-            while wait:
-                try:
-                    message = notify.recv(4096).decode()
-                except TimeoutError:
-                    raise AssertionError(f"the daemon is not ready:\n{self.log('daemon')}") from None
-                if "READY=1" in message:
-                    break
+        if wait and not self._told_manager("READY=1", PATIENCE_S):
+            raise AssertionError(f"the daemon is not ready:\n{self.log('daemon')}")
+
+    def _told_manager(self, word: str, within_s: float) -> bool:
+        """Hear what the daemon says to its service manager, through this word or until it is silent for so long."""
+        assert self._notify is not None
+        self._notify.settimeout(within_s)
+        with contextlib.suppress(TimeoutError, BlockingIOError):
+            while True:
+                message = self._notify.recv(4096).decode()
+                if message.startswith("STATUS="):
+                    self._manager_status = message.removeprefix("STATUS=")
+                if word in message:
+                    return True
+        return False
+
+    def manager_status(self) -> str:
+        """What `systemctl status` would say: the newest word of the daemon to its service manager."""
+        self._told_manager("STATUS of later", 0.0)
+        return self._manager_status
 
     def kill_daemon(self) -> None:
         """SIGKILL: no chance to say anything."""
@@ -549,6 +568,12 @@ class Stand:
         self.plant.act("take", bay=bay)
         self.close(bay)
         self.heard("rental.on_trip", rental)
+
+    def served_next(self, rental: str, text: str, bay: str = "bay-1") -> None:
+        """After whatever was tried, the next honest customer is served."""
+        self.until(lambda: self.prompt()["code"] not in ("wait", "unavailable"), "the terminal serves")
+        self.shown("idle")
+        self.pick_up(rental, bay, text)
 
     def bring_back(self, rental: str, asset: str, bay: str, *, settle: bool = True) -> None:
         """The bay has been unlocked for a return: door, car, door."""

@@ -204,7 +204,7 @@ def person(m: Stand, rental: str, asset: str, text: str) -> Iterator[None]:
         elif state == "returned":
             return
         elif free is not None and state in ("releasing", "returning"):
-            m.plant.act("open_door", bay=free["id"])
+            m.plant.ask("POST", "/act", {"do": "open_door", "bay": free["id"]})  # a latch may fall in just before
         elif state in ("ready", "on_trip") and m.prompt(terminal := next(terminals))["code"] == "idle":
             m.show(text, terminal)
 
