@@ -7,8 +7,7 @@ recovery. Availability, alarms and contents are orthogonal to the state.
 from __future__ import annotations
 
 from fsm import effects
-from fsm.custody import Verdict, Word, judge
-from fsm.events import (
+from fsm.across import (
     AfterRestart,
     Authorise,
     BoltMoved,
@@ -36,6 +35,7 @@ from fsm.events import (
     Unsure,
     WarnOpen,
 )
+from fsm.custody import Verdict, Word, judge
 from fsm.model import (
     FAULTS,
     Alarm,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from fsm import choose
+from fsm import across, choose
 from fsm import events as e
 from fsm.model import FINAL, Asset, Done, PassKey, Purpose, Rental, RentalState, Spent, armed
 from fsm.outcome import settle_instruction
@@ -63,7 +63,7 @@ def _cancel_absent(turn: Turn, seen: set[str], run: Callable[[], None]) -> None:
         rental = turn.rental(known.id) or known
         waits = rental.state in (RentalState.BOOKED, RentalState.READY) and rental.grant is None
         if waits and rental.source == "cloud" and rental.id not in seen and rental.cancel is None:
-            turn.post("rental", rental.id, e.Cancel("snapshot", rental.version + 1))
+            turn.post("rental", rental.id, across.Cancel("snapshot", rental.version + 1))
             run()
 
 
@@ -74,7 +74,7 @@ def _put(turn: Turn, one: e.PutReservation) -> bool:
     probe = booked(one, turn)
     _servable(turn, probe)
     if turn.rental(one.rental) is not None:
-        turn.post("rental", one.rental, e.Update(one))
+        turn.post("rental", one.rental, across.Update(one))
         return False
     turn.put(probe)
     turn.record("rental.booked", one.rental, version=one.version, source="cloud")
@@ -94,27 +94,27 @@ def _cancel(turn: Turn, one: e.CancelReservation) -> bool:
     rental = turn.rental(one.rental)
     if rental is not None and rental.cancel == one.id:
         return True  # told again while its outcome waits
-    turn.post("rental", one.rental, e.Cancel(one.id, one.version))
+    turn.post("rental", one.rental, across.Cancel(one.id, one.version))
     return False
 
 
 def _extend(turn: Turn, one: e.ExtendRental) -> bool:
-    turn.post("rental", one.rental, e.Extend(one.due, one.version))
+    turn.post("rental", one.rental, across.Extend(one.due, one.version))
     return False
 
 
 def _buy(turn: Turn, one: e.BuyRental) -> bool:
-    turn.post("rental", one.rental, e.Buy(one.version))
+    turn.post("rental", one.rental, across.Buy(one.version))
     return False
 
 
 def _elsewhere(turn: Turn, one: e.ReturnedElsewhere) -> bool:
-    turn.post("rental", one.rental, e.CloseElsewhere(one.machine, one.version))
+    turn.post("rental", one.rental, across.CloseElsewhere(one.machine, one.version))
     return False
 
 
 def _attempts(turn: Turn, one: e.CloudResetAttempts) -> bool:
-    turn.post("rental", one.rental, e.Unlockout("cloud"))
+    turn.post("rental", one.rental, across.Unlockout("cloud"))
     return False
 
 
@@ -124,7 +124,7 @@ def _unlock(turn: Turn, one: e.CloudUnlock) -> bool:
     if one.age_s is None or one.age_s > turn.layout.timing.command_age_s or one.age_s < 0:
         raise Refused("stale", one.bay)
     turn.bay(one.bay)
-    turn.post("bay", one.bay, e.Authorise(Purpose.TECHNICIAN, "cloud", reason=one.reason))
+    turn.post("bay", one.bay, across.Authorise(Purpose.TECHNICIAN, "cloud", reason=one.reason))
     return False
 
 

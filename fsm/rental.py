@@ -7,7 +7,7 @@ not the rental's own is ignored.
 from __future__ import annotations
 
 from fsm import effects
-from fsm.events import (
+from fsm.across import (
     Authorise,
     Buy,
     CameBack,
@@ -25,7 +25,6 @@ from fsm.events import (
     NotTaken,
     OpenedLate,
     PinResult,
-    PutReservation,
     Release,
     Reopen,
     ReopenLapsed,
@@ -42,6 +41,7 @@ from fsm.events import (
     WindowClosed,
     WindowOpened,
 )
+from fsm.events import PutReservation
 from fsm.model import Purpose, Rental, RentalState, armed, disarm
 from fsm.outcome import settle_instruction
 from fsm.table import Table, ignore, on, reason

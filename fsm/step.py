@@ -10,9 +10,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from fsm import across, feed, rental, visit
 from fsm import bay as bays
 from fsm import events as e
-from fsm import feed, rental, visit
 from fsm.effects import Effect
 from fsm.model import Alarm, Bay, BayState, Now, Purpose, Rental, RentalState, Sensed, Visit
 from fsm.table import Defect, Refused, Table
@@ -95,13 +95,13 @@ def _proceed(turn: Turn, terminal: str) -> None:
     """What a fact made possible may still be refused; then the fact stands, and the person is told."""
     mark = turn.mark()
     try:
-        _decide(turn, "visit", terminal, e.Proceed(terminal))
+        _decide(turn, "visit", terminal, across.Proceed(terminal))
         _run(turn)
     except Refused as why:
         turn.back_to(mark)
         here = turn.visit(terminal)
         if here.rental is not None:
-            turn.post("rental", here.rental, e.Unclaim(why.reason))
+            turn.post("rental", here.rental, across.Unclaim(why.reason))
         _run(turn)
         _show_refusal(turn, terminal, why)
 
@@ -146,11 +146,11 @@ def _level(turn: Turn, event: e.LevelChanged) -> None:
         return
     if event.sense == "door":
         if event.value is not None:
-            turn.post("bay", event.bay, e.DoorOpened() if event.value else e.DoorClosed())
+            turn.post("bay", event.bay, across.DoorOpened() if event.value else across.DoorClosed())
     elif event.sense == "bolt":
-        turn.post("bay", event.bay, e.BoltMoved(event.value))
+        turn.post("bay", event.bay, across.BoltMoved(event.value))
     else:
-        turn.post("bay", event.bay, e.PresenceChanged(event.value))
+        turn.post("bay", event.bay, across.PresenceChanged(event.value))
 
 
 def _with_level(sensed: Sensed, sense: str, value: bool | None) -> Sensed:
@@ -167,7 +167,7 @@ def _tag(turn: Turn, event: e.TagChanged) -> None:
         return
     turn.put(replace(sensed, tag=event.tag, tag_known=event.known), event.bay)
     if sensed.recovered and event.tag is not None:
-        turn.post("bay", event.bay, e.TagSeen())
+        turn.post("bay", event.bay, across.TagSeen())
 
 
 def _recover(turn: Turn, event: e.Recover) -> None:
@@ -175,7 +175,7 @@ def _recover(turn: Turn, event: e.Recover) -> None:
     if sensed.recovered:
         return
     turn.put(replace(sensed, recovered=True), event.bay)
-    turn.post("bay", event.bay, e.AfterRestart())
+    turn.post("bay", event.bay, across.AfterRestart())
 
 
 def _restarted(turn: Turn, event: e.Restarted) -> None:
@@ -187,10 +187,10 @@ def _restarted(turn: Turn, event: e.Restarted) -> None:
         turn.put(replace(turn.sensed(key), recovered=False), key)
     for known in list(turn.world.of["rental"].values()):
         if known.state is RentalState.CLAIMED:
-            turn.post("rental", known.id, e.Unclaim("restart"))
+            turn.post("rental", known.id, across.Unclaim("restart"))
         if any(d.name == "reopen" and d.boot != turn.now.boot for d in known.deadlines):
             turn.put(replace(known, deadlines=tuple(d for d in known.deadlines if d.name != "reopen")))
-            turn.post("rental", known.id, e.ReopenLapsed())
+            turn.post("rental", known.id, across.ReopenLapsed())
         _run(turn)
     turn.record("machine.started", turn.layout.machine, boot=turn.now.boot)
 
@@ -228,7 +228,7 @@ def _record_refused(turn: Turn, event: e.RecordRefused) -> None:
 
 
 def _outcome(turn: Turn, event: e.UnlockOutcome) -> None:
-    _decide(turn, "bay", event.bay, e.Sent(event.grant, event.sent, event.detail))
+    _decide(turn, "bay", event.bay, across.Sent(event.grant, event.sent, event.detail))
 
 
 def _close_outcome(turn: Turn, event: e.CloseOutcome) -> None:
@@ -244,20 +244,20 @@ def _pin_checked(turn: Turn, event: e.PinChecked) -> None:
 
 
 _FIRED: dict[tuple[str, str], Callable[[], e.Fact]] = {
-    ("rental", "window_open"): e.WindowOpened,
-    ("rental", "window_close"): e.WindowClosed,
-    ("rental", "claim"): lambda: e.Unclaim("timed_out"),
-    ("rental", "due"): e.DueReached,
-    ("rental", "reopen"): e.ReopenLapsed,
-    ("rental", "erase"): e.EraseDue,
-    ("bay", "open"): e.OpenTimedOut,
-    ("bay", "warn"): e.WarnOpen,
-    ("bay", "held"): e.HeldOpen,
-    ("bay", "settle"): e.Settled,
-    ("bay", "identify"): lambda: e.Settled(final=True),
-    ("bay", "lapse"): e.LapseOver,
-    ("visit", "visit"): e.VisitTimedOut,
-    ("visit", "farewell"): e.FarewellOver,
+    ("rental", "window_open"): across.WindowOpened,
+    ("rental", "window_close"): across.WindowClosed,
+    ("rental", "claim"): lambda: across.Unclaim("timed_out"),
+    ("rental", "due"): across.DueReached,
+    ("rental", "reopen"): across.ReopenLapsed,
+    ("rental", "erase"): across.EraseDue,
+    ("bay", "open"): across.OpenTimedOut,
+    ("bay", "warn"): across.WarnOpen,
+    ("bay", "held"): across.HeldOpen,
+    ("bay", "settle"): across.Settled,
+    ("bay", "identify"): lambda: across.Settled(final=True),
+    ("bay", "lapse"): across.LapseOver,
+    ("visit", "visit"): across.VisitTimedOut,
+    ("visit", "farewell"): across.FarewellOver,
 }
 
 
@@ -278,7 +278,7 @@ def _deadline(turn: Turn, event: e.DeadlineReached) -> None:
 
 
 def _unlock(turn: Turn, event: e.TechnicianUnlock) -> None:
-    _decide(turn, "bay", event.bay, e.Authorise(Purpose.TECHNICIAN, event.who, reason=event.reason, asset=None))
+    _decide(turn, "bay", event.bay, across.Authorise(Purpose.TECHNICIAN, event.who, reason=event.reason, asset=None))
 
 
 def _clear_alarm(turn: Turn, event: e.ClearAlarm) -> None:
@@ -306,7 +306,7 @@ def _clear_alarm(turn: Turn, event: e.ClearAlarm) -> None:
 
 
 def _reset_attempts(turn: Turn, event: e.ResetAttempts) -> None:
-    _decide(turn, "rental", event.rental, e.Unlockout(event.who))
+    _decide(turn, "rental", event.rental, across.Unlockout(event.who))
     turn.urgent = True
 
 

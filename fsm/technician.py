@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fsm import across
 from fsm import events as e
 from fsm.bay import tagged
 from fsm.model import Alarm, BayState, Incident, Occupancy, RentalState
@@ -51,7 +52,7 @@ def set_contents(turn: Turn, event: e.SetContents) -> None:
     )
     if asset is not None and asset != bay.asset:
         for rental in turn.rentals_out_with(asset):
-            turn.post("rental", rental.id, e.FoundBack(bay.id, asset))
+            turn.post("rental", rental.id, across.FoundBack(bay.id, asset))
     turn.put(
         replace(
             bay,
@@ -101,5 +102,5 @@ def resolve_incident(turn: Turn, event: e.ResolveIncident) -> None:
     )
     turn.drop("incident", incident.id)
     if bound and rental is not None:
-        turn.post("rental", rental.id, e.Resolve(event.outcome, event.who, event.reason))
+        turn.post("rental", rental.id, across.Resolve(event.outcome, event.who, event.reason))
     turn.urgent = True

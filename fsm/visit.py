@@ -8,31 +8,33 @@ from __future__ import annotations
 from typing import Any
 
 from fsm import choose, effects
-from fsm.bay import end_lapsed
-from fsm.events import (
+from fsm.across import (
     Authorise,
     Claim,
-    CloseAsked,
     CloseGate,
-    Confirmed,
-    CredentialUnreadable,
     FarewellOver,
-    Left,
-    PassPresented,
-    PinChecked,
-    PinEntered,
     PinResult,
     Proceed,
     Release,
     Reopen,
-    ReturnAsked,
     Served,
     StartReturn,
-    TagPresented,
     TryPin,
     Unclaim,
     Unserved,
     VisitTimedOut,
+)
+from fsm.bay import end_lapsed
+from fsm.events import (
+    CloseAsked,
+    Confirmed,
+    CredentialUnreadable,
+    Left,
+    PassPresented,
+    PinChecked,
+    PinEntered,
+    ReturnAsked,
+    TagPresented,
 )
 from fsm.model import Now, Purpose, Rental, RentalState, Visit, VisitState, armed, disarm
 from fsm.policy import Standing, evaluate

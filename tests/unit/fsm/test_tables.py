@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import fsm
-from fsm import choose, feed, model
+from fsm import across, choose, feed, model
 from fsm import events as e
 from fsm.effects import Effect
 from fsm.model import Bay, BayState, Rental, RentalState
@@ -31,8 +31,8 @@ SOURCES = sorted(Path(fsm.__file__).parent.glob("*.py"))
 
 
 def concrete_events() -> set[type[e.Event]]:
-    bases = {e.Event, e.Request, e.Fact, e.AtTerminal, e.Instruction, e.OfGrant}
-    found = {c for c in vars(e).values() if inspect.isclass(c) and issubclass(c, e.Event)}
+    bases = {e.Event, e.Request, e.Fact, e.AtTerminal, e.Instruction, across.OfGrant}
+    found = {c for c in (*vars(e).values(), *vars(across).values()) if inspect.isclass(c) and issubclass(c, e.Event)}
     return found - bases
 
 
