@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import socket
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any, Self
@@ -138,8 +135,15 @@ class BenchStand(Stand):
     ) -> None:
         text = SITES[site].replace("{camera_port}", str(free_port()))
         directory = [{"id": f"car-{n}", "class": "car", "tags": []} for n in range(1, cars + 1)]
-        super().__init__(folder, site=text, scenario=CARS.format(cars=cars), timing=timing, directory=directory)
-        self.watched = watched
+        super().__init__(
+            folder,
+            site=text,
+            scenario=CARS.format(cars=cars),
+            timing=timing,
+            directory=directory,
+            entry=("-m", "tests.perf.watched", "watched.json") if watched else ("-m", "vendingd.main"),
+            environment={"PYTHONPATH": str(ROOT)},
+        )
         self.ready_s = 0.0  # of the last start: from the making of the process to READY=1
         self.passes: dict[str, str] = {}
 
@@ -149,35 +153,10 @@ class BenchStand(Stand):
 
     # ------------------------------------------------ the daemon
     def start_daemon(self, *, wait: bool = True) -> None:
-        """Timed: everything that is not the daemon's is done before its process is made."""
-        module = ["tests.perf.watched", "watched.json"] if self.watched else ["vendingd.main"]
-        arguments = ["--site", "site.toml", "--state-dir", "state", "--runtime-dir", "runtime"]
-        path = self.folder / "notify.sock"
-        path.unlink(missing_ok=True)
-        environment = os.environ | {
-            "HW_SIM_GPIO": str(self.folder / "gpio.sock"),
-            "NOTIFY_SOCKET": str(path),
-            "PYTHONPATH": str(ROOT),
-        }
-        with (
-            (self.folder / "daemon.log").open("a") as log,
-            socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify,
-        ):
-            notify.bind(str(path))
-            notify.settimeout(60)
-            began = time.monotonic()
-            self._processes["daemon"] = subprocess.Popen(
-                [sys.executable, "-m", *module, *arguments],
-                cwd=self.folder,
-                stdout=log,
-                stderr=log,
-                text=True,
-                env=environment,
-            )
-            while wait:
-                if b"READY=1" in notify.recv(4096):
-                    self.ready_s = time.monotonic() - began
-                    break
+        """Timed: from before its process is made to READY=1."""
+        began = time.monotonic()
+        super().start_daemon(wait=wait)
+        self.ready_s = time.monotonic() - began
 
     def pid_of(self, name: str) -> int:
         return self._processes[name].pid
