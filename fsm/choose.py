@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fsm.bay import tagged
+from fsm.bay_custody import tagged
 from fsm.model import FAULTS, Bay, BayState, Occupancy, Rental, RentalState
 from fsm.policy import Alternatives, combined
 from fsm.table import Refused

@@ -10,7 +10,7 @@ from fsm import events as e
 from fsm.model import FINAL, Asset, Done, PassKey, Purpose, Rental, RentalState, Spent, armed
 from fsm.outcome import settle_instruction
 from fsm.policy import possible
-from fsm.rental import booked
+from fsm.rental_booking import booked
 from fsm.table import Refused
 from fsm.values import replace
 from fsm.world import Turn

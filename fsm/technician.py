@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fsm import across
 from fsm import events as e
-from fsm.bay import tagged
+from fsm.bay_custody import tagged
 from fsm.model import Alarm, BayState, Incident, Occupancy, RentalState
 from fsm.table import Refused
 from fsm.values import replace

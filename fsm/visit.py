@@ -24,7 +24,7 @@ from fsm.across import (
     Unserved,
     VisitTimedOut,
 )
-from fsm.bay import end_lapsed
+from fsm.bay_custody import end_lapsed
 from fsm.events import (
     CloseAsked,
     Confirmed,

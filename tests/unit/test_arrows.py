@@ -65,10 +65,7 @@ TIME_CALLS = re.compile(
 LINES_MOST = 500
 LINES_MOST_TESTS = 700  # one case after the other, read one at a time
 LONGER = {
-    "fsm/bay.py": "one table and the functions of its rows",
-    "fsm/rental.py": "one table and the functions of its rows",
     "fsm/visit.py": "one table and the functions of its rows",
-    "fsm/events.py": "a list of small data classes",
     "tests/simulation/test_fsm_properties.py": "one random machine: its people, sensors, crashes and laws",
 }
 

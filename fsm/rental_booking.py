@@ -1,0 +1,171 @@
+"""A rental before and after its time at the machine: booked, changed, expired, cancelled, its secrets erased."""
+
+from __future__ import annotations
+
+from fsm import effects
+from fsm.across import (
+    Buy,
+    CameBack,
+    Cancel,
+    CloseElsewhere,
+    Extend,
+    GrantEnded,
+    LeftEmpty,
+    NotOpened,
+    NotTaken,
+    OpenedLate,
+    Served,
+    Taken,
+    Unclaim,
+    Unserved,
+    Unsure,
+    Update,
+    WindowClosed,
+    WindowOpened,
+)
+from fsm.events import PutReservation
+from fsm.model import Rental, RentalState, disarm
+from fsm.outcome import settle_instruction
+from fsm.table import reason
+from fsm.values import replace
+from fsm.world import Turn
+
+BOOKED, READY, CLAIMED, RELEASING = (
+    RentalState.BOOKED,
+    RentalState.READY,
+    RentalState.CLAIMED,
+    RentalState.RELEASING,
+)
+
+
+# ---------------------------------------------------------------- making and changing one
+def booked(put: PutReservation, turn: Turn, old: Rental | None = None) -> Rental:
+    """The rental as the reservation says it, with its calendar deadlines."""
+    rental = replace(
+        old or Rental(id=put.rental, state=BOOKED),
+        version=put.version,
+        holder=put.holder,
+        named=put.asset,
+        asset_class=put.asset_class,
+        window_from_utc=put.window_from,
+        window_to_utc=put.window_to,
+        due_utc=put.due,
+        demands=put.demands,
+        pin=put.pin,
+        pass_exp_utc=put.pass_exp if old is None else max(put.pass_exp or 0.0, old.pass_exp_utc or 0.0) or None,
+    )
+    rental = turn.arm_utc(rental, "window_open", put.window_from)
+    return turn.arm_utc(rental, "window_close", put.window_to)
+
+
+def window_stays_open(rental: Rental, event: Update, turn: Turn) -> bool:
+    """What was open here stays so: without trusted time nothing would open it anew."""
+    return newer(rental, event, turn) and event.put.window_from <= rental.window_from_utc
+
+
+def update(rental: Rental, event: Update, turn: Turn) -> Rental:
+    rental = booked(event.put, turn, rental)
+    note(rental, "rental.booked", turn, version=rental.version)
+    return rental
+
+
+def note(rental: Rental, kind: str, turn: Turn, **data: object) -> None:
+    turn.record(kind, rental.id, **data)
+
+
+@reason("superseded")
+def newer(rental: Rental, event: Update | Extend | Buy | CloseElsewhere | Cancel, turn: Turn) -> bool:
+    version = event.put.version if isinstance(event, Update) else event.version
+    return version > rental.version
+
+
+def same_grant(
+    rental: Rental,
+    event: NotOpened | GrantEnded | OpenedLate | NotTaken | Taken | LeftEmpty | CameBack | Unsure,
+    turn: Turn,
+) -> bool:
+    return rental.grant == event.grant
+
+
+# ---------------------------------------------------------------- windows
+def window_opened(rental: Rental, event: WindowOpened, turn: Turn) -> Rental:
+    note(rental, "rental.ready", turn)
+    return rental
+
+
+def bay_may_still_open(rental: Rental, event: WindowClosed, turn: Turn) -> bool:
+    return rental.grant is not None
+
+
+def expiry_waits(rental: Rental, event: WindowClosed, turn: Turn) -> Rental:
+    return replace(rental, expire=True)
+
+
+def expired(rental: Rental, event: WindowClosed | Unclaim, turn: Turn) -> Rental:
+    note(rental, "rental.expired", turn)
+    return end(rental, turn)
+
+
+def end(rental: Rental, turn: Turn) -> Rental:
+    """Final without a trip: secrets go at once."""
+    rental = disarm(rental, "window_open", "window_close", "claim", "due", "reopen", "erase")
+    turn.urgent = True
+    return erased(replace(rental, asset=None, bay=None, grant=None, terminal=None, expire=False), turn)
+
+
+def erased(rental: Rental, turn: Turn) -> Rental:
+    rental = disarm(rental, "erase")
+    if rental.pin is None:
+        return rental
+    turn.emit(effects.EraseSecrets(rental.id))
+    note(rental, "rental.secrets_erased", turn)
+    return replace(rental, pin=None)
+
+
+def unserved(rental: Rental, why: str, turn: Turn) -> None:
+    if rental.terminal is not None:
+        turn.post("visit", rental.terminal, Unserved(rental.id, why))
+
+
+def served(rental: Rental, what: str, turn: Turn, bay: str = "") -> None:
+    if rental.terminal is not None:
+        turn.post("visit", rental.terminal, Served(rental.id, what, bay))
+
+
+def timed_by_due(rental: Rental, turn: Turn) -> Rental:
+    """Out until `due_utc`; secrets go a while after it, or after the window where nothing is due."""
+    if rental.due_utc is not None:
+        rental = turn.arm_utc(rental, "due", rental.due_utc)
+    if rental.pin is None:
+        return rental
+    last = rental.due_utc if rental.due_utc is not None else rental.window_to_utc
+    return turn.arm_utc(rental, "erase", last + turn.layout.timing.erase_after_due_s)
+
+
+# ---------------------------------------------------------------- cancellation
+@reason("already_released")
+def not_released(rental: Rental, event: Cancel, turn: Turn) -> bool:
+    return False
+
+
+def bay_undecided(rental: Rental, event: Cancel, turn: Turn) -> bool:
+    return rental.grant is not None
+
+
+def cancel(rental: Rental, event: Cancel, turn: Turn) -> Rental:
+    unserved(rental, "cancelled", turn)
+    note(rental, "rental.cancelled", turn)
+    return end(rental, turn)
+
+
+def cancel_waits(rental: Rental, event: Cancel, turn: Turn) -> Rental:
+    """Its one outcome waits for the bay's word."""
+    if rental.cancel is not None:
+        settle_instruction(turn, rental.cancel, "refused", "superseded")
+    return replace(rental, cancel=event.instruction, version=event.version)
+
+
+def cancel_claimed(rental: Rental, event: Cancel, turn: Turn) -> Rental:
+    """Nothing more is authorised, but the bay may still open late."""
+    unserved(rental, "cancelled", turn)
+    return disarm(replace(cancel_waits(rental, event, turn), terminal=None), "claim")
