@@ -9,6 +9,7 @@ import argparse
 import importlib
 import os
 import platform
+import signal
 import sys
 import tempfile
 import time
@@ -47,6 +48,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--dir", type=Path, default=Path("build"), help="on the disk that is to be measured")
     args = parser.parse_args(argv)
     args.dir.mkdir(parents=True, exist_ok=True)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the daemons that it started end with it
     print(machine(), flush=True)
     print(line(HEAD), flush=True)
     figures: list[Figure] = []
