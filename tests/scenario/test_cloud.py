@@ -159,7 +159,7 @@ def test_a_forgotten_cursor_is_followed_by_a_snapshot(m: Stand) -> None:
 
 
 def test_a_remote_unlock_that_is_too_old(make: Make) -> None:
-    m = make(timing=fast(settle_s=0.1))
+    m = make(timing=fast(settle_s=0.3))
     hour_old = m.cloud.act("command", kind="unlock", bay="bay-1", age_s=3600)["instruction"]
     ageless = m.cloud.act("command", kind="unlock", bay="bay-1", no_age=True)["instruction"]
     assert m.outcome(hour_old)[0] == m.outcome(ageless)[0] == "stale"
