@@ -13,6 +13,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -134,7 +135,7 @@ def alarmed(m: Stand, alarm: str) -> bool:
 # ---------------------------------------------------------------- from the cloud
 def test_reservations_that_cannot_be(m: Stand) -> None:
     """Each gets its outcome, which names the member; the cursor moves on, and the next one is served."""
-    wrong = {
+    wrong: dict[str, dict[str, Any]] = {
         "window_from": {"omit": ["window_from"]},
         "due": {"omit": ["due"]},
         "id": {"omit": ["id"]},
