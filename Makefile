@@ -3,7 +3,7 @@ SHELL := /bin/bash
 VENV := .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
-.PHONY: help setup demo test test-systemd bench schema diagrams lock install install-files clean
+.PHONY: help setup demo test test-long test-systemd bench schema diagrams lock install install-files clean
 
 # Where `make install` puts things
 PREFIX := /opt/vendingd
@@ -29,6 +29,10 @@ test: setup ## unit, contract, scenario and short crash tests
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
 	$(PY) -m pytest -n 4 $(PYTEST)
+
+test-long: setup ## what takes minutes: a kill at every label of the journal, deeper random machines
+	VENDINGD_SWEEP=1 $(PY) -m pytest tests/scenario/test_crash.py -k any_point
+	VENDINGD_DEEP=1 $(PY) -m pytest tests/simulation --timeout 1200
 
 test-systemd: setup ## the service under a real systemd in a box (root, Debian; builds the box once)
 	$(PY) -m pytest tests/systemd -m systemd
