@@ -204,9 +204,10 @@ class App:
         from vendingd.cloud.uplink import ALARM_JOURNAL
 
         if detail:
+            news = name not in self.cloud_alarms
             self.cloud_alarms[name] = detail
             _log.error("cloud: %s: %s", name, detail)
-            if name == ALARM_JOURNAL:  # restored from an older copy, and nobody said so
+            if name == ALARM_JOURNAL and news:  # restored from an older copy, and nobody said so
                 self.spawn(self.journal_restored(f"seen by the cloud: {detail}"), "new epoch")
         else:
             self.cloud_alarms.pop(name, None)

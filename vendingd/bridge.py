@@ -117,6 +117,7 @@ class Bridge:
             asset_class=one.asset_class,
             demands=one.demands or (),
             pin=pin,
+            pass_exp=one.pass_exp,
         )
 
     # ------------------------------------------------ outbox

@@ -8,6 +8,7 @@ from pathlib import Path
 from hw_sim.demo.play import vendingctl
 from hw_sim.demo.screen import Screen
 from hw_sim.demo.stage import Stage
+from hw_sim.demo.wire import Refused
 from hw_sim.demo.witness import Lane, Seen, Witness
 
 FOLLOW_EVERY_S = 0.2
@@ -80,7 +81,12 @@ def follow(screen: Screen, witness: Witness) -> None:
     """Print what happens until a signal ends it. Raises Died and Unreachable."""
     printed, began = len(witness.seen), time.monotonic()
     while True:
-        witness.look()
+        try:
+            witness.look()
+        except Refused as why:
+            if why.status != 503:
+                raise
+            # The daemon is merely busy with somebody else: what happened stays in its journal.
         ripe = time.monotonic() - HOLD_S
         waiting: list[Seen] = witness.seen[printed:]
         due = [one for one in waiting if one.at <= ripe]

@@ -212,7 +212,7 @@ SIX_CARS = "".join(f'[[assets]]\nid = "car-{bay}"\nclass = "car"\nbay = "{bay}"\
 def test_noise_on_the_bus_opens_nothing_else(make: Make) -> None:
     """Whatever happens to bytes: each authorisation opens its own bay at most once, and no other one."""
     cars: list[dict[str, object]] = [{"id": f"car-{bay}", "class": "car", "tags": []} for bay in NOISE]
-    times = fast(open_timeout_s=2, lapse_s=1, farewell_s=0.2, settle_s=0.1)
+    times = fast(open_timeout_s=2, lapse_s=1, farewell_s=0.2, settle_s=0.3)
     m = make(site=BOTH, scenario=SIX_CARS, directory=cars, timing=times)
     for bay, (name, options) in NOISE.items():
         m.book(f"r-{bay}", f"car-{bay}")

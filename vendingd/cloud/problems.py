@@ -8,6 +8,7 @@ from http import HTTPStatus
 import msgspec
 
 from drivers.ports import HttpResponse
+from vendingd.cloud.status import header
 
 _MOST_CHARACTERS = 500
 
@@ -19,6 +20,12 @@ def from_answer(answer: HttpResponse) -> Mapping[str, str | int]:
     except (msgspec.DecodeError, RecursionError, ValueError):
         value = None
     return clean(value, answer.status)
+
+
+def is_problem(answer: HttpResponse) -> bool:
+    """Whether this is the cloud's own word (RFC 9457), and not that of something between."""
+    media = header(answer, "content-type").partition(";")[0].strip().lower()
+    return media == "application/problem+json"
 
 
 def clean(value: object, status: int) -> Mapping[str, str | int]:

@@ -111,7 +111,7 @@ class Uplink:
         self._backoff = Backoff(clock, random, board.nudges["events"])
         self._most = MAX_RECORDS
         self._patience_s = NOTICE_S
-        self._alarmed: set[str] = set()
+        self._alarmed: dict[str, str] = {}  # name -> what was said last
         board.backlog(self._last - self._acked)
 
     @property
@@ -162,6 +162,10 @@ class Uplink:
         if answer.status == 200:
             return await self._receipt(batch, answer, began)
         if answer.status in (413, 422):
+            if len(batch.records) == 1 and not problems.is_problem(answer):
+                # A proxy's word: the cloud itself has not seen the record, so it is not set aside for it.
+                self._board.lost("events", problems.in_words(answer), silent=False)
+                return retry_after_s(answer)
             self._board.heard("events", began)
             await self._refused_whole(batch, answer)
             return None
@@ -255,11 +259,10 @@ class Uplink:
         self._board.backlog(max(self._last, through) - through)
 
     def _raise(self, name: str, detail: str) -> None:
-        if name not in self._alarmed:
-            self._alarmed.add(name)
+        if self._alarmed.get(name) != detail:
+            self._alarmed[name] = detail
             self._alarm(name, detail)
 
     def _clear(self, name: str) -> None:
-        if name in self._alarmed:
-            self._alarmed.discard(name)
+        if self._alarmed.pop(name, None) is not None:
             self._alarm(name, "")

@@ -125,11 +125,21 @@ async def test_what_was_taken_in_part_goes_on_after_it() -> None:
         assert [b[0] for b in rig.batches] == [1, 3, 5]
 
 
+async def test_what_a_proxy_refuses_is_not_set_aside() -> None:
+    async def server(method: str, path: str, body: bytes | None) -> HttpResponse:
+        return HttpResponse(413, {"Content-Type": "text/html"}, b"<h1>413 Request Entity Too Large</h1>")
+
+    async with running(MemoryOutbox(3), server) as rig:
+        await settle()
+        assert rig.outbox.refused == [] and rig.outbox.through == 0
+        assert not rig.board.status.online
+
+
 @pytest.mark.parametrize("status", [413, 422])
 async def test_a_batch_refused_whole_is_bisected_down_to_the_one(status: int) -> None:
     async def server(method: str, path: str, body: bytes | None) -> HttpResponse:
         if 137 in seqs(body):
-            return json_answer(PROBLEM | {"status": status}, status)
+            return json_answer(PROBLEM | {"status": status}, status, {"Content-Type": "application/problem+json"})
         return await takes_all(method, path, body)
 
     async with running(MemoryOutbox(600), server) as rig:
