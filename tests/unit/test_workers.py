@@ -54,7 +54,7 @@ def die(how: str) -> None:
 
 
 def chatter() -> int:
-    print("noise")  # noqa: T201
+    print("noise")
     sys.stdout.flush()
     os.write(1, b"\0\0\0\1noise")
     return 7
@@ -113,7 +113,7 @@ async def workers() -> AsyncIterator[RealWorkers]:
 
 async def until(condition: Callable[[], bool]) -> None:
     """Wait for another process; whoever never gets there is stopped by the run's own limit."""
-    while not condition():  # noqa: ASYNC110 -- the kernel tells no event of ours
+    while not condition():
         await asyncio.sleep(0.01)
 
 

@@ -7,5 +7,5 @@ from collections.abc import Callable
 async def until(done: Callable[[], bool]) -> None:
     """Let the loop turn until something is so; fails the test where it never is."""
     async with asyncio.timeout(10):
-        while not done():  # noqa: ASYNC110 - what is waited for has no event: levels, counters, foreign threads
+        while not done():
             await asyncio.sleep(0.002)
