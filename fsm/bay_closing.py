@@ -17,7 +17,16 @@ from fsm.across import (
     Taken,
     WarnOpen,
 )
-from fsm.bay_custody import clear_alarm, conclude, contents_compared, end_lapsed, raise_alarm, spec_of, verdict_of
+from fsm.bay_custody import (
+    back_already,
+    clear_alarm,
+    conclude,
+    contents_compared,
+    end_lapsed,
+    raise_alarm,
+    spec_of,
+    verdict_of,
+)
 from fsm.bay_opening import say_not_opened
 from fsm.custody import Verdict, Word
 from fsm.model import Alarm, Bay, Occupancy, Purpose, armed, disarm
@@ -118,6 +127,7 @@ def held_taken(bay: Bay, event: HeldOpen | PresenceChanged, turn: Turn) -> Bay:
     assert grant is not None and grant.rental is not None
     bay = raise_alarm(bay, Alarm.HELD_OPEN, turn)
     turn.post("rental", grant.rental, Taken(grant.id))
+    back_already(bay, grant, turn)
     turn.urgent = True
     return replace(bay, asset=None, occupancy=Occupancy.EMPTY, grant=replace(grant, settled=True, asset=None))
 

@@ -121,6 +121,7 @@ def _tell_rental(bay: Bay, grant: Grant, verdict: Verdict, turn: Turn, outage: b
     match verdict.word:
         case Word.TAKEN:
             turn.post("rental", rental, Taken(grant.id, outage=outage, unsensed=verdict.unsensed))
+            back_already(bay, grant, turn, outage=outage)
         case Word.NOT_TAKEN:
             turn.post("rental", rental, NotTaken(grant.id, outage=outage))
         case Word.CAME_BACK:
@@ -138,6 +139,13 @@ def _tell_rental(bay: Bay, grant: Grant, verdict: Verdict, turn: Turn, outage: b
             turn.post("rental", rental, Unsure(grant.id, incident=ident))
             bay = replace(bay, quarantined=bay.quarantined or "contents are uncertain")
     return bay
+
+
+def back_already(bay: Bay, grant: Grant, turn: Turn, *, outage: bool = False) -> None:
+    """What was taken here may be in another bay before this door has closed: said after `Taken`, never instead."""
+    inside = turn.bay_holding(grant.asset) if grant.asset is not None else None
+    if inside is not None and inside.id != bay.id and grant.rental is not None:
+        turn.post("rental", grant.rental, FoundBack(inside.id, grant.asset or "", outage=outage))
 
 
 def _without_rental(bay: Bay, grant: Grant, verdict: Verdict, before: str | None, turn: Turn) -> Bay:
@@ -163,7 +171,10 @@ def _without_rental(bay: Bay, grant: Grant, verdict: Verdict, before: str | None
 
 
 def _left_elsewhere(bay: Bay, asset: str, turn: Turn) -> None:
-    """An asset is in one place: forget the belief that it is in another bay."""
+    """An asset is in one place: forget the belief that it is in another bay.
+
+    What else a bay holds that is not secured is judged when it closes, not while somebody stands before it.
+    """
     other = turn.bay_holding(asset)
     if other is None or other.id == bay.id:
         return
@@ -171,6 +182,8 @@ def _left_elsewhere(bay: Bay, asset: str, turn: Turn) -> None:
     spec, presence = spec_of(other, turn), turn.sensed(other.id).presence
     if spec.presence and presence is None:
         other = replace(other, occupancy=Occupancy.UNKNOWN)
+    elif other.state is not SECURED and spec.presence:
+        pass
     elif presence:  # something is there, and it is not what we thought
         other = replace(other, quarantined=other.quarantined or "unidentified contents")
     else:

@@ -46,6 +46,8 @@ def judge(grant: Grant, bay: Bay, spec: BaySpec, sensed: Sensed, tagged: str | N
         return _empty(grant, bay)
     # something is inside: which?
     if not spec.tag:
+        if releasing and bay.asset != grant.asset:  # that one is known to be elsewhere by now
+            return Verdict(Word.UNSURE, None, Occupancy.OCCUPIED, stranger=True)
         if releasing:
             return Verdict(Word.NOT_TAKEN, bay.asset, Occupancy.OCCUPIED)
         if grant.purpose is Purpose.RETURN:

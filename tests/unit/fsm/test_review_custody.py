@@ -1,0 +1,71 @@
+"""Corners where custody, a grant or a visit once went wrong; each story failed before it was mended."""
+
+from __future__ import annotations
+
+import pytest
+
+from fsm import events as e
+from fsm.model import Alarm, RentalState, VisitState
+from tests.unit.fsm.machine import Bench, bench
+
+READY, ON_TRIP, RETURNED, INCIDENT = (
+    RentalState.READY,
+    RentalState.ON_TRIP,
+    RentalState.RETURNED,
+    RentalState.INCIDENT,
+)
+
+
+def opened(m: Bench, rental: str, bay: str, terminal: str = "front") -> None:
+    assert m.show(rental, terminal).refused is None
+    m.sent(bay)
+    m.open(bay)
+
+
+# ---------------------------------------------------------------- the asset is inside before the door has closed
+def test_two_people_put_their_cars_into_each_others_open_bay() -> None:
+    m = bench(cars={"b1": "car1", "b2": "car2"})
+    m.book("r1", "car1")
+    m.book("r2", "car2")
+    opened(m, "r1", "b1")
+    opened(m, "r2", "b2", "side")
+    m.close("b1", presence=True, tag="TAG2")
+    assert m.bay("b2").quarantined is None, "an open bay is judged when it closes"
+    m.close("b2", presence=True, tag="TAG1")
+    assert (m.bay("b1").asset, m.bay("b2").asset) == ("car2", "car1")
+    assert (m.rental("r1").state, m.rental("r2").state) == (RETURNED, RETURNED)
+    assert not m.world.of["incident"] and not m.bay("b2").quarantined
+
+
+@pytest.mark.parametrize("held", [False, True], ids=["closes", "held open"])
+def test_a_car_taken_and_returned_by_its_tag_before_its_first_door_closes(held: bool) -> None:
+    m = bench()
+    m.book()
+    opened(m, "r1", "b1")
+    m.sense("b1", presence=False, tag=None)
+    assert m.hold_tag(terminal="side").refused is None
+    m.sent("b2")
+    m.open("b2")
+    m.close("b2", presence=True, tag="TAG1")
+    assert m.bay("b2").asset == "car1" and m.rental().state is RentalState.RELEASING
+    if held:
+        m.wait(121)
+    else:
+        m.close("b1")
+    assert m.rental().state is RETURNED and m.rental().bay == "b2"
+    kinds = m.kinds()
+    assert kinds.index("rental.on_trip") < kinds.index("rental.returned")
+
+
+def test_something_else_in_the_bay_of_what_was_returned_meanwhile_is_no_car_left_behind() -> None:
+    m = bench(tag=False)
+    m.book()
+    opened(m, "r1", "b1")
+    m.sense("b1", presence=False)
+    assert m.hold_tag(terminal="side").refused is None
+    m.sent("b2")
+    m.open("b2")
+    m.close("b2", presence=True)
+    m.close("b1", presence=True)
+    assert m.bay("b2").asset == "car1" and m.bay("b1").asset is None
+    assert m.bay("b1").quarantined and m.rental().state is INCIDENT
