@@ -58,6 +58,22 @@ def tagged(bay: Bay, turn: Turn) -> str | None:
     return asset.id if asset is not None else None
 
 
+def misbehaves(bay: Bay, turn: Turn) -> bool:
+    """The opening for a return cannot be brought to its end: the door is held open, or nobody can see it."""
+    if bay.state not in (OPENING, OPEN, CLOSING):
+        return False
+    return Alarm.HELD_OPEN in bay.alarms or turn.sensed(bay.id).door is None
+
+
+def detached(bay: Bay, turn: Turn) -> Bay:
+    """The rental's return goes on elsewhere; what is inside when this bay closes is judged as nobody's."""
+    grant = bay.grant
+    assert grant is not None
+    turn.record("bay.grant_detached", bay.id, grant=grant.id, rental=grant.rental)
+    turn.urgent = True
+    return replace(bay, grant=replace(grant, purpose=Purpose.FORCED, rental=None, terminal=None, asset=None))
+
+
 def end_lapsed(bay: Bay, turn: Turn) -> Bay:
     """The lapsed grant is over; what waited for it may go on."""
     grant = bay.grant

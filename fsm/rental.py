@@ -188,7 +188,7 @@ ROWS = (
     on(Buy, (ON_TRIP,), PURCHASED, (newer,), purchased),
     on(CloseElsewhere, (ON_TRIP, RETURNING), RETURNED, (newer,), returned_elsewhere),
     # return
-    on(StartReturn, (ON_TRIP,), RETURNING, (), start_return),
+    on(StartReturn, (ON_TRIP, RETURNING), RETURNING, (), start_return),
     on(StartReturn, (INCIDENT,), None, (), start_return),
     on(LeftEmpty, (RETURNING,), ON_TRIP, (same_grant,), left_empty),
     on(LeftEmpty, (RETURNED,), None, (same_grant,), reopen_done),

@@ -24,7 +24,7 @@ from fsm.across import (
     Unserved,
     VisitTimedOut,
 )
-from fsm.bay_custody import end_lapsed
+from fsm.bay_custody import detached, end_lapsed, misbehaves
 from fsm.events import (
     CloseAsked,
     Confirmed,
@@ -66,7 +66,7 @@ def a_return(visit: Visit, event: PassPresented, turn: Turn) -> bool:
     """Its rental is out, or this machine has neither rental nor asset but the directory knows."""
     rental = turn.rental(event.rental)
     if rental is not None:
-        return rental.state in (*OUT, RentalState.PURCHASED)
+        return rental.state in (*OUT, RentalState.PURCHASED) or return_stuck(turn, rental)
     spent = turn.spent(event.rental)
     if spent is not None and spent.why != "revoked":  # a revoked pass may still bring an asset back
         return _bought_back(event, turn)
@@ -271,6 +271,15 @@ def return_by_pass(visit: Visit, event: PassPresented, turn: Turn) -> Visit:
     return _return(visit, rental, turn)
 
 
+def return_stuck(turn: Turn, rental: Rental) -> bool:
+    """Its return has begun at a bay that misbehaves; another empty one may take it."""
+    if rental.state not in (RentalState.RETURNING, RentalState.INCIDENT) or rental.bay is None:
+        return False
+    bay = turn.bay(rental.bay)
+    own = bay.grant is not None and bay.grant.id == rental.grant and bay.grant.purpose is Purpose.RETURN
+    return own and misbehaves(bay, turn)
+
+
 def _bring_bought(visit: Visit, asset: str, turn: Turn) -> Visit:
     if turn.bay_holding(asset) is not None:
         raise Refused("already_here", asset)
@@ -279,11 +288,14 @@ def _bring_bought(visit: Visit, asset: str, turn: Turn) -> Visit:
 
 def _return(visit: Visit, rental: Rental, turn: Turn) -> Visit:
     before = turn.bay(rental.bay) if rental.grant is not None and rental.bay is not None else None
-    if before is not None and before.grant is not None and not before.grant.lapsed:
+    living = before is not None and before.grant is not None and not before.grant.lapsed
+    if living and not return_stuck(turn, rental):
         raise Refused("in_progress")
     bay = choose.place(turn, choose.class_of(turn, rental), rental)
     if before is not None and before.id != bay:  # it does not work: bringing back is always possible elsewhere
-        turn.put(end_lapsed(before, turn))
+        turn.put(detached(before, turn) if living else end_lapsed(before, turn))
+        if living and rental.terminal not in (None, visit.id):  # who stands there is served no more
+            turn.post("visit", rental.terminal or "", Unserved(rental.id, "in_use"))
     turn.post("rental", rental.id, StartReturn(bay, visit.id))
     return replace(_fresh(visit, turn), rental=rental.id, bay=bay, reason="returning")
 
@@ -356,7 +368,7 @@ def return_by_tag(visit: Visit, event: TagPresented, turn: Turn) -> Visit:
     rental = turn.rental_out_with(asset.id)
     if rental is None:
         return _receive(visit, asset.id, turn)
-    if rental.state is RentalState.RETURNING:
+    if rental.state is RentalState.RETURNING and not return_stuck(turn, rental):
         raise Refused("in_progress")
     return _return(visit, rental, turn)
 

@@ -69,3 +69,69 @@ def test_something_else_in_the_bay_of_what_was_returned_meanwhile_is_no_car_left
     m.close("b1", presence=True)
     assert m.bay("b2").asset == "car1" and m.bay("b1").asset is None
     assert m.bay("b1").quarantined and m.rental().state is INCIDENT
+
+
+# ---------------------------------------------------------------- a return past a bay that misbehaves
+def returning(m: Bench) -> Bench:
+    m.book()
+    m.pick_up()
+    assert m.show().refused is None
+    m.sent("b1")
+    m.open("b1")
+    return m
+
+
+@pytest.mark.parametrize("by", ["pass", "tag", "pass elsewhere"])
+@pytest.mark.parametrize("how", ["held open", "silent"])
+def test_a_return_goes_on_at_another_bay_when_its_own_misbehaves(how: str, by: str) -> None:
+    m = returning(bench())
+    again = {
+        "pass": lambda: m.show().refused,
+        "tag": lambda: m.hold_tag(terminal="side").refused,
+        "pass elsewhere": lambda: m.show(terminal="side").refused,
+    }[by]
+    assert again() in ("in_progress", "in_use"), "while its bay works there is no other"
+    if how == "held open":
+        m.wait(121)
+        assert Alarm.HELD_OPEN in m.bay("b1").alarms
+    else:
+        m.sense("b1", door=None)
+    assert again() is None
+    assert m.unlocks()[-1] == "b2" and m.rental().state is RentalState.RETURNING
+    m.sent("b2")
+    m.open("b2")
+    m.close("b2", presence=True, tag="TAG1")
+    assert m.rental().state is RETURNED and m.bay("b2").asset == "car1"
+    m.sense("b1", door=True)
+    m.close("b1", presence=False, tag=None)
+    assert m.bay("b1").grant is None and not m.bay("b1").quarantined and not m.world.of["incident"]
+    m.wait(20)
+    assert {m.visit(t).state for t in ("front", "side")} == {VisitState.IDLE}
+
+
+@pytest.mark.parametrize(("tag", "state"), [("TAG1", RETURNED), ("STRANGER", RentalState.RETURNING)])
+def test_what_is_in_the_bay_that_was_left_behind_is_judged_as_nobodys(tag: str, state: RentalState) -> None:
+    m = returning(bench())
+    m.wait(121)
+    assert m.show().refused is None
+    m.sent("b2")
+    m.close("b1", presence=True, tag=tag)
+    assert m.rental().state is state
+    assert (m.bay("b1").quarantined is not None) == (tag == "STRANGER")
+
+
+def test_the_bay_that_was_left_behind_cannot_be_trusted_without_a_presence_sensor() -> None:
+    m = returning(bench(presence=False, tag=False))
+    m.wait(121)
+    assert m.show().refused is None
+    m.close("b1")
+    assert m.bay("b1").quarantined and m.rental().state is RentalState.RETURNING
+
+
+def test_a_return_at_a_misbehaving_bay_stays_there_when_no_other_is_empty() -> None:
+    m = returning(bench(bays=1))
+    m.wait(121)
+    grant = m.bay().grant
+    assert m.show().refused == "no_empty_bay" and m.bay().grant == grant
+    m.close("b1", presence=True, tag="TAG1")
+    assert m.rental().state is RETURNED
