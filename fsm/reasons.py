@@ -37,6 +37,7 @@ REASONS: Mapping[str, str] = {
     "spent": "the pass has served its rental; nothing is to be had by it any more",
     "cancelled": "the reservation was cancelled, or its cancellation waits for the bay",
     "factor_unavailable": "something that is demanded cannot be checked here: a technician's case",
+    "more_demanded": "the reservation demands more by now than was shown; show the pass anew",
     "not_asked": "nobody was asked for a PIN here",
     "locked_out": "too many wrong PINs; a technician or the cloud lifts it",
     "wait": "too many bad credentials at this terminal, or one is being checked: a moment's patience",
@@ -63,6 +64,8 @@ REASONS: Mapping[str, str] = {
     # technicians
     "does_not_fit": "the bay does not take assets of this class",
     "asset_on_trip": "the asset is out with a rental; it comes back by a return",
+    "asset_inside": "the asset is believed in a bay; set the contents of that bay before you say that it is out",
+    "asset_out": "the asset is in no bay here: on trip, returned or purchased, but not cancelled",
     "sensor_contradicts": "a sensor of the bay says the opposite",
     "bay_not_concluded": "a bay of the rental is still open or may still open; wait for it to end",
     "still_pressed": "the e-stop is still pressed",

@@ -47,7 +47,9 @@ from fsm.rental_booking import (
     expired,
     expiry_waits,
     newer,
+    no_bay_waits,
     not_released,
+    same_goods,
     same_grant,
     update,
     window_opened,
@@ -130,8 +132,8 @@ EVERY = tuple(RentalState)
 
 ROWS = (
     # booking
-    on(Update, (READY,), None, (window_stays_open,), update),
-    on(Update, (BOOKED, READY), BOOKED, (newer,), update),
+    on(Update, (READY,), None, (window_stays_open, same_goods), update),
+    on(Update, (BOOKED, READY), BOOKED, (newer, no_bay_waits), update),
     on(WindowOpened, (BOOKED,), READY, (), window_opened),
     ignore(WindowOpened, EVERY),
     on(WindowClosed, (BOOKED, READY), None, (bay_may_still_open,), expiry_waits),
@@ -211,7 +213,7 @@ ROWS = (
     on(Cancel, (RELEASING,), None, (newer,), cancel_waits),
     on(Cancel, (ON_TRIP, RETURNING, RETURNED, PURCHASED, INCIDENT), None, (not_released,)),
     # incident
-    on(Unsure, (RELEASING, RETURNING, RETURNED), INCIDENT, (same_grant,), unsure),
+    on(Unsure, (BOOKED, READY, RELEASING, RETURNING, RETURNED), INCIDENT, (same_grant,), unsure),
     on(Unsure, (INCIDENT,), None, (same_grant,), incident_unsure),
     ignore(Unsure, EVERY),
     on(Resolve, (INCIDENT,), READY, (bay_concluded, outcome_ready), resolved),

@@ -14,7 +14,7 @@ from fsm import across, feed, rental, visit
 from fsm import bay as bays
 from fsm import events as e
 from fsm.effects import Effect
-from fsm.model import Alarm, Bay, BayState, Now, Purpose, Rental, RentalState, Sensed, Visit
+from fsm.model import Alarm, Bay, BayState, Now, Purpose, Rental, RentalState, Sensed, Visit, VisitState
 from fsm.table import Defect, Refused, Table
 from fsm.technician import resolve_incident, set_availability, set_contents
 from fsm.values import replace
@@ -103,6 +103,9 @@ def _proceed(turn: Turn, terminal: str) -> None:
         if here.rental is not None:
             turn.post("rental", here.rental, across.Unclaim(why.reason))
         _run(turn)
+        if turn.visit(terminal).state is VisitState.VERIFYING:  # there is nothing more to ask: it ends here
+            turn.post("visit", terminal, across.Unserved(here.rental or "", why.reason))
+            _run(turn)
         _show_refusal(turn, terminal, why)
 
 
@@ -186,6 +189,11 @@ def _restarted(turn: Turn, event: e.Restarted) -> None:
     for key in turn.layout.bays:  # levels stay: a world that was loaded has none, or such as were told since
         turn.put(replace(turn.sensed(key), recovered=False), key)
     for known in list(turn.world.of["rental"].values()):
+        if known.attempts >= turn.layout.timing.max_attempts and not known.locked_out:
+            # the plug was pulled at the last try: it counts, and whoever lifts a lock-out must hear of this one
+            known = replace(known, locked_out=True)
+            turn.put(known)
+            turn.record("rental.locked_out", known.id, attempts=known.attempts)
         if known.state is RentalState.CLAIMED:
             turn.post("rental", known.id, across.Unclaim("restart"))
         if any(d.name == "reopen" and d.boot != turn.now.boot for d in known.deadlines):

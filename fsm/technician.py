@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from fsm import across
 from fsm import events as e
-from fsm.bay_custody import tagged
-from fsm.model import Alarm, BayState, Incident, Occupancy, RentalState
+from fsm.bay_custody import end_lapsed, tagged
+from fsm.model import Alarm, BayState, Incident, Occupancy, Rental, RentalState
 from fsm.table import Refused
 from fsm.values import replace
 from fsm.world import Turn
@@ -41,6 +41,8 @@ def set_contents(turn: Turn, event: e.SetContents) -> None:
     occupancy = Occupancy.OCCUPIED if asset is not None else Occupancy.EMPTY
     if spec.presence and sensed.presence is None:
         occupancy = Occupancy.UNKNOWN
+    if bay.grant is not None:  # lapsed: whoever stands at the bay with its key knows that nobody else opens it
+        bay = end_lapsed(bay, turn)
     turn.record(
         "bay.contents_set",
         bay.id,
@@ -76,6 +78,18 @@ def set_availability(turn: Turn, event: e.SetAvailability) -> None:
     turn.urgent = True
 
 
+def _fits_belief(turn: Turn, rental: Rental, outcome: str) -> None:
+    """Belief and outcome must not contradict each other: a bay with a car in it, and its holder on the road."""
+    asset = rental.asset
+    if asset is None:
+        return
+    inside = turn.bay_holding(asset)
+    if outcome == "on_trip" and inside is not None:
+        raise Refused("asset_inside", f"{asset} is believed in {inside.id}; set that bay's contents first")
+    if outcome == "cancelled" and inside is None and turn.asset(asset) is not None:
+        raise Refused("asset_out", f"{asset} is in no bay here; its holder could not bring it back by the pass")
+
+
 def resolve_incident(turn: Turn, event: e.ResolveIncident) -> None:
     """Only a technician leaves an incident: outcome, name, reason."""
     incident = turn.get("incident", event.incident)
@@ -89,6 +103,8 @@ def resolve_incident(turn: Turn, event: e.ResolveIncident) -> None:
         raise Refused("outcome_needed", f"say what became of rental {incident.rental}: {', '.join(OUTCOMES[:-1])}")
     if not bound and event.outcome != "closed":
         raise Refused("unknown_outcome", f"{incident.id} holds no rental; its outcome is 'closed'")
+    if bound and rental is not None:
+        _fits_belief(turn, rental, event.outcome)
     turn.record(
         "incident.resolved",
         incident.id,
