@@ -28,6 +28,7 @@ class Parser(argparse.ArgumentParser):
     """Says what to do about a wrong command line."""
 
     def error(self, message: str) -> NoReturn:
+        message = message.replace(f"'{BAYS_SET}', ", "")  # a name of ours, not of the user's
         self.exit(Exit.USAGE, f"{self.prog}: {message}\nTry: {self.prog} --help\n")
 
 
@@ -78,7 +79,14 @@ def _common(parser: argparse.ArgumentParser, socket: str | None) -> None:
 
 
 def _reason(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--reason", required=True, metavar="TEXT", help="why; it is journalled with your name")
+    text = "why; it is journalled with your name"
+    parser.add_argument("--reason", required=True, type=_one_line, metavar="TEXT", help=text)
+
+
+def _one_line(text: str) -> str:
+    if not text.strip() or len(text) > 200 or not text.isprintable():
+        raise argparse.ArgumentTypeError('say why in one line, such as --reason "customer called, bay checked"')
+    return text.strip()
 
 
 def _ids(parser: argparse.ArgumentParser) -> None:

@@ -124,8 +124,12 @@ async def test_an_incident_from_the_list_to_its_end(ctl: Bench) -> None:
     assert (await ctl.run("incident", "list", "--ids")).out == "I1\n"
     shown = (await ctl.run("incident", "show", "I1")).out
     assert "vendingctl incident resolve I1 --outcome" in " ".join(shown.split())
-    ran = await ctl.run("incident", "resolve", "I1", "--outcome", "on_trip", "--reason", "seen leaving")
-    assert ran.code == Exit.OK
+    resolve = ("incident", "resolve", "I1", "--outcome", "on_trip", "--reason", "seen leaving")
+    ran = await ctl.run(*resolve)
+    assert ran.code == Exit.REFUSED and "set that bay's contents first" in ran.err
+    ctl.machine.sense("bay-1", presence=False)
+    assert (await ctl.run("bays", "set", "bay-1", "--empty", "--reason", "looked")).code == Exit.OK
+    assert (await ctl.run(*resolve)).code == Exit.OK
     assert ctl.machine.rental("r1").state is RentalState.ON_TRIP
     assert (await ctl.run("incident", "list")).out == "no open incidents\n"
 
