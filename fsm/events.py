@@ -180,8 +180,11 @@ class PutReservation(Instruction):
 
 @dataclass(frozen=True, slots=True)
 class CancelReservation(Instruction):
+    """`until`: how long a reservation never heard of stays cancelled, POSIX s; never shorter than a spent pass."""
+
     rental: str
     version: int
+    until: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,8 +69,13 @@ def _cancel_absent(turn: Turn, seen: set[str], run: Callable[[], None]) -> None:
 
 # ---------------------------------------------------------------- reservations
 def _put(turn: Turn, one: e.PutReservation) -> bool:
-    if turn.spent(one.rental) is not None:
-        raise Refused("already_over", one.rental)
+    spent = turn.spent(one.rental)
+    if spent is not None:
+        if spent.why != "cancelled" or spent.version is None:
+            raise Refused("already_over", one.rental)
+        if one.version <= spent.version:
+            raise Refused("superseded", one.rental)
+        turn.drop("spent", one.rental)
     probe = booked(one, turn)
     _servable(turn, probe)
     if turn.rental(one.rental) is not None:
@@ -94,8 +99,24 @@ def _cancel(turn: Turn, one: e.CancelReservation) -> bool:
     rental = turn.rental(one.rental)
     if rental is not None and rental.cancel == one.id:
         return True  # told again while its outcome waits
+    if rental is None and _never_heard(turn, one):
+        return False
     turn.post("rental", one.rental, across.Cancel(one.id, one.version))
     return False
+
+
+def _never_heard(turn: Turn, one: e.CancelReservation) -> bool:
+    """A reservation that this machine does not have may exist as a pass, or come late: both stay cancelled."""
+    spent = turn.spent(one.rental)
+    if spent is not None and spent.version is None and spent.why != "revoked":
+        return False
+    until = max(one.until, max(turn.now.utc, turn.now.floor_utc) + KEEP_SPENT_S)
+    if spent is None:
+        spent = Spent(id=one.rental, until_utc=until, why="cancelled")
+    version = max(one.version, spent.version if spent.version is not None else one.version)
+    turn.put(replace(spent, until_utc=max(until, spent.until_utc), version=version))
+    turn.record("rental.cancelled", one.rental, version=one.version)
+    return True
 
 
 def _extend(turn: Turn, one: e.ExtendRental) -> bool:
@@ -169,7 +190,10 @@ def _revoke(turn: Turn, one: e.RevokePasses) -> bool:
     for rental in one.rentals:
         known = turn.spent(rental)
         until = max(one.until, known.until_utc if known is not None else 0.0)
-        turn.put(replace(known, until_utc=until) if known else Spent(id=rental, until_utc=until, why="revoked"))
+        if known is None or known.version is not None:  # what a newer reservation could lift is revoked all the same
+            turn.put(Spent(id=rental, until_utc=until, why="revoked", version=known.version if known else None))
+        else:
+            turn.put(replace(known, until_utc=until))
         turn.record("pass.revoked", rental)
     return False
 

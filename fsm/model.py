@@ -237,6 +237,7 @@ class Spent:
     until_utc: float
     why: str = "spent"  # spent | revoked | purchased | cancelled | expired
     asset: str | None = None
+    version: int | None = None  # of a cancellation that came before its reservation; a newer reservation lifts it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -63,6 +63,19 @@ def window_stays_open(rental: Rental, event: Update, turn: Turn) -> bool:
     return newer(rental, event, turn) and event.put.window_from <= rental.window_from_utc
 
 
+@reason("late_opening_awaited")
+def same_goods(rental: Rental, event: Update, turn: Turn) -> bool:
+    """What a late opening may still hand out is what the booking named."""
+    put = event.put
+    return rental.grant is None or (put.asset, put.asset_class) == (rental.named, rental.asset_class)
+
+
+@reason("late_opening_awaited")
+def no_bay_waits(rental: Rental, event: Update, turn: Turn) -> bool:
+    """Only a rental that stays ready hears a late opening."""
+    return rental.grant is None
+
+
 def update(rental: Rental, event: Update, turn: Turn) -> Rental:
     rental = booked(event.put, turn, rental)
     note(rental, "rental.booked", turn, version=rental.version)
@@ -140,6 +153,17 @@ def timed_by_due(rental: Rental, turn: Turn) -> Rental:
         return rental
     last = rental.due_utc if rental.due_utc is not None else rental.window_to_utc
     return turn.arm_utc(rental, "erase", last + turn.layout.timing.erase_after_due_s)
+
+
+# ---------------------------------------------------------------- made up by a return
+def made_up(rental: Rental) -> bool:
+    """On trip by its pass's word alone, and nothing came: there may be no such trip. A later pick-up is possible."""
+    return rental.source == "return" and rental.state is RentalState.ON_TRIP and rental.grant is None
+
+
+def known_out(rental: Rental) -> Rental:
+    """It has left this machine, or a technician says that it is out: no longer its pass's word alone."""
+    return replace(rental, source="pass") if rental.source == "return" else rental
 
 
 # ---------------------------------------------------------------- cancellation

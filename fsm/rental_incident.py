@@ -5,7 +5,7 @@ from __future__ import annotations
 from fsm.across import CameBack, FoundBack, LeftEmpty, NotOpened, Resolve, Unsure
 from fsm.model import Rental, disarm
 from fsm.outcome import settle_instruction
-from fsm.rental_booking import end, note, served, timed_by_due, unserved
+from fsm.rental_booking import end, known_out, note, served, timed_by_due, unserved
 from fsm.table import reason
 from fsm.values import replace
 from fsm.world import Turn
@@ -85,6 +85,6 @@ def resolved(rental: Rental, event: Resolve, turn: Turn) -> Rental:
         return turn.arm_utc(rental, "window_close", rental.window_to_utc)
     if event.outcome == "on_trip":
         rental = replace(rental, bay=None)
-        return timed_by_due(rental, turn)
+        return timed_by_due(known_out(rental), turn)
     asset = rental.asset
     return replace(end(rental, turn), asset=asset)

@@ -16,7 +16,7 @@ from fsm.across import (
     Taken,
 )
 from fsm.model import Purpose, Rental, armed, disarm
-from fsm.rental_booking import erased, note, served, unserved
+from fsm.rental_booking import erased, known_out, note, served, unserved
 from fsm.rental_release import taken
 from fsm.table import reason
 from fsm.values import replace
@@ -103,7 +103,7 @@ def reopen_done(rental: Rental, event: NotTaken | NotOpened | LeftEmpty, turn: T
 
 
 def taken_again(rental: Rental, event: Taken, turn: Turn) -> Rental:
-    return taken(rental, event, turn)
+    return known_out(taken(rental, event, turn))
 
 
 def reopen_lapsed(rental: Rental, event: ReopenLapsed, turn: Turn) -> Rental:

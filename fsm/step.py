@@ -14,7 +14,8 @@ from fsm import across, feed, rental, visit
 from fsm import bay as bays
 from fsm import events as e
 from fsm.effects import Effect
-from fsm.model import Alarm, Bay, BayState, Now, Purpose, Rental, RentalState, Sensed, Visit, VisitState
+from fsm.model import Alarm, Bay, BayState, Now, Purpose, Rental, RentalState, Sensed, Visit, VisitState, armed
+from fsm.rental_booking import made_up
 from fsm.table import Defect, Refused, Table
 from fsm.technician import resolve_incident, set_availability, set_contents
 from fsm.values import replace
@@ -58,6 +59,9 @@ def step(world: World, event: e.Event, now: Now) -> Step:
         return _refused(Turn(world, now), event, why)
     if turn.proceed is not None:
         _proceed(turn, turn.proceed)
+    for new in list(turn.changes.values()):
+        if isinstance(new, Rental) and made_up(new):
+            turn.drop("rental", new.id)
     return _result(turn)
 
 
@@ -77,6 +81,8 @@ def _refused(turn: Turn, event: e.Event, why: Refused) -> Step:
     """A person at a terminal is told; what was presented is journalled by its reason alone."""
     if isinstance(event, e.AtTerminal):
         _show_refusal(turn, event.terminal, why)
+        if isinstance(event, e.Confirmed):
+            _end_offer(turn, event.terminal, why)
         subject = event.rental if isinstance(event, e.PassPresented) else event.terminal
         if why.reason in UNTOLD:
             return _result(turn, why)
@@ -89,6 +95,13 @@ def _show_refusal(turn: Turn, terminal: str, why: Refused) -> None:
     known = turn.get("visit", terminal)
     if isinstance(known, Visit):
         turn.put(visit.refuse(known, why.reason, turn))
+
+
+def _end_offer(turn: Turn, terminal: str, why: Refused) -> None:
+    """What was offered cannot be had any more."""
+    known = turn.get("visit", terminal)
+    if isinstance(known, Visit) and known.state is VisitState.CHOOSING:
+        turn.put(visit.farewell(known, why.reason, turn))
 
 
 def _proceed(turn: Turn, terminal: str) -> None:
@@ -124,6 +137,8 @@ def _decide(turn: Turn, kind: str, key: str, event: e.Event) -> None:
             return  # about something that has left the world
         raise Refused(f"unknown_{kind}", key)
     new = TABLES[kind].decide(old, event, turn)
+    if isinstance(new, Visit) and new.state is VisitState.SERVING and armed(new, "visit") is None:
+        new = visit.watch(new, None, turn)  # whatever led there
     if new is not old:
         turn.put(new)
 
@@ -188,7 +203,8 @@ def _restarted(turn: Turn, event: e.Restarted) -> None:
         turn.put(Visit(id=key, n=old.n + 1, timer_n=old.timer_n))
     for key in turn.layout.bays:  # levels stay: a world that was loaded has none, or such as were told since
         turn.put(replace(turn.sensed(key), recovered=False), key)
-    for known in list(turn.world.of["rental"].values()):
+    for loaded in list(turn.world.of["rental"].values()):
+        known = loaded
         if known.attempts >= turn.layout.timing.max_attempts and not known.locked_out:
             # the plug was pulled at the last try: it counts, and whoever lifts a lock-out must hear of this one
             known = replace(known, locked_out=True)

@@ -63,15 +63,39 @@ def not_slowed(visit: Visit, event: PassPresented | CredentialUnreadable, turn: 
 
 
 def a_return(visit: Visit, event: PassPresented, turn: Turn) -> bool:
-    """Its rental is out, or this machine has neither rental nor asset but the directory knows."""
+    """Its rental is out, or this machine has neither rental nor asset but the directory knows.
+
+    A pass never heard of that is good for a pick-up here is one, unless the directory says that the asset is with
+    its rental, or a person has asked to bring something back.
+    """
     rental = turn.rental(event.rental)
     if rental is not None:
         return rental.state in (*OUT, RentalState.PURCHASED) or return_stuck(turn, rental)
     spent = turn.spent(event.rental)
-    if spent is not None and spent.why != "revoked":  # a revoked pass may still bring an asset back
+    if spent is not None and spent.why != "revoked" and spent.version is None:  # those may still bring an asset back
         return _bought_back(event, turn)
     out = _directory_asset(event, turn)
-    return out is not None and turn.bay_holding(out) is None
+    if out is None or turn.bay_holding(out) is not None:
+        return False
+    known = turn.asset(out)
+    told = known is not None and known.rental == event.rental
+    return told or _return_asked(visit, turn) or not _for_here(event, turn)
+
+
+def _return_asked(visit: Visit, turn: Turn) -> bool:
+    return turn.now.mono <= visit.return_until_mono
+
+
+def _for_here(event: PassPresented, turn: Turn) -> bool:
+    """Whether a pass never heard of could be for a pick-up at this machine, now or (by a trusted clock) later."""
+    spent, leeway = turn.spent(event.rental), turn.layout.timing.pass_leeway_s
+    if event.key_retired or (spent is not None and spent.why == "revoked"):
+        return False
+    if event.audience not in (turn.layout.machine, f"site:{turn.layout.site}"):
+        return False
+    if too_late(turn.now, event.exp, leeway):
+        return False
+    return turn.now.trusted or not too_early(turn.now, event.nbf, leeway, ready_here=False)
 
 
 def _bought_back(event: PassPresented, turn: Turn) -> bool:
@@ -355,7 +379,7 @@ def ask_return(visit: Visit, event: ReturnAsked, turn: Turn) -> Visit:
 
 @reason("ask_first")
 def asked(visit: Visit, event: TagPresented, turn: Turn) -> bool:
-    return turn.now.mono <= visit.return_until_mono
+    return _return_asked(visit, turn)
 
 
 def return_by_tag(visit: Visit, event: TagPresented, turn: Turn) -> Visit:
@@ -418,9 +442,39 @@ def go_on(visit: Visit, event: Proceed, turn: Turn) -> Visit:
     assert visit.rental is not None
     rental = turn.rental(visit.rental)
     assert rental is not None
+    _still_good(visit, rental, turn)
     wanted = Reopen(visit.id) if rental.state is RentalState.RETURNED else Release()
     turn.post("rental", visit.rental, wanted)
     return disarm(replace(visit, wants=None), "visit")
+
+
+def _still_good(visit: Visit, rental: Rental, turn: Turn) -> None:
+    """What may have changed since the pass was judged. A claim freezes the expiry, and nothing else."""
+    spent = turn.spent(rental.id)
+    if spent is not None and spent.why == "revoked":
+        raise Refused("revoked")
+    if turn.stopped:
+        raise Refused("estop")
+    if rental.state is RentalState.RETURNED:  # a reopening: only spent, the window and the service are not asked
+        return
+    if not turn.machine.in_service:
+        raise Refused("out_of_service")
+    if rental.state is not RentalState.CLAIMED:
+        _window_of_booking(rental, turn)
+    if rental.state is RentalState.CANCELLED or rental.cancel is not None:
+        raise Refused("cancelled")
+    if _standing(turn, visit, rental, visit.have, visit.demands) is not Standing.SATISFIED:
+        raise Refused("more_demanded")
+
+
+def _window_of_booking(rental: Rental, turn: Turn) -> None:
+    """A newer version may have moved it."""
+    leeway = turn.layout.timing.pass_leeway_s
+    booked = rental.state is RentalState.BOOKED
+    if booked and too_early(turn.now, rental.window_from_utc, leeway, ready_here=False):
+        raise Refused("too_early")
+    if rental.state is RentalState.EXPIRED or too_late(turn.now, rental.window_to_utc, leeway):
+        raise Refused("too_late")
 
 
 def ask_next(visit: Visit, event: Proceed, turn: Turn) -> Visit:
@@ -453,8 +507,7 @@ def confirm(visit: Visit, event: Confirmed, turn: Turn) -> Visit:
     rental = turn.rental(visit.rental or "")
     if rental is None:
         raise Refused("timed_out")
-    if turn.stopped:
-        raise Refused("estop")
+    _still_good(visit, rental, turn)
     bay, asset = choose.pick(turn, rental)
     turn.post("rental", rental.id, Claim(visit.id, bay, asset))
     turn.post("rental", rental.id, Release())
@@ -487,6 +540,18 @@ def forget(visit: Visit, event: Left | FarewellOver, turn: Turn) -> Visit:
 def timed_out(visit: Visit, event: VisitTimedOut, turn: Turn) -> Visit:
     _give_up(visit, "timed_out", turn)
     return farewell(visit, "timed_out", turn)
+
+
+def bay_at_work(visit: Visit, event: VisitTimedOut, turn: Turn) -> bool:
+    """A bay is still open, or about to open, for whoever stands here."""
+    grants = (turn.bay(key).grant for key in turn.layout.bays)
+    return any(grant is not None and grant.terminal == visit.id and not grant.lapsed for grant in grants)
+
+
+def watch(visit: Visit, event: VisitTimedOut | None, turn: Turn) -> Visit:
+    """Being served ends by the bay's word; where that misses, by this."""
+    timing = turn.layout.timing
+    return turn.arm_in(visit, "visit", timing.held_open_s + timing.lapse_s)
 
 
 def ask_gate(visit: Visit, event: CloseAsked, turn: Turn) -> Visit:
@@ -560,7 +625,8 @@ ROWS: tuple[Row[Visit, Any, VisitState], ...] = (
     on(Left, (VERIFYING, CHOOSING), FAREWELL, (), left),
     on(Left, (IDLE, FAREWELL), IDLE, (), forget),
     on(Left, (SERVING,), None, ()),
-    on(VisitTimedOut, (VERIFYING, CHOOSING), FAREWELL, (), timed_out),
+    on(VisitTimedOut, (SERVING,), None, (bay_at_work,), watch),
+    on(VisitTimedOut, (VERIFYING, CHOOSING, SERVING), FAREWELL, (), timed_out),
     ignore(VisitTimedOut, EVERY),
     on(FarewellOver, (FAREWELL,), IDLE, (), forget),
     ignore(FarewellOver, EVERY),

@@ -70,7 +70,7 @@ class Bridge:
             case i.PutReservation():
                 return self._reservation(one)
             case i.CancelReservation():
-                return e.CancelReservation(one.id, one.rental, one.version)
+                return e.CancelReservation(one.id, one.rental, one.version, self._forever_utc)
             case i.Extend():
                 return e.ExtendRental(one.id, one.rental, one.version, one.due)
             case i.Purchased():

@@ -25,6 +25,7 @@ TOLD: dict[str, str] = {
     "wait": "wait",
     "settling": "wait",
     "late_opening_awaited": "wait",
+    "more_demanded": "try_again",
     "bay_in_use": "wait",
     "sensor_silent": "wait",
     "door_not_closed": "wait",

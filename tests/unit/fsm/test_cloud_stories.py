@@ -203,7 +203,7 @@ def test_a_replayed_instruction_gets_the_stored_outcome_and_happens_once() -> No
 def test_one_refused_instruction_leaves_the_others_of_its_delivery() -> None:
     m = bench()
     m.deliver(
-        e.CancelReservation("a", "nobody", 1),
+        e.BuyRental("a", "nobody", 1),
         e.Unreadable("b", "rental.window: missing"),
         e.CloudAvailability("c", "b2", False, "paint"),
         e.CloudAvailability("d", "b9", False, "paint"),

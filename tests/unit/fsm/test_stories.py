@@ -226,7 +226,7 @@ def test_reopening_within_five_minutes() -> None:
         ({"nbf": 1.8e9}, "too_early"),
         ({"exp": 1.6e9}, "too_late"),
         ({"audience": "m2"}, "other_machine"),
-        ({"audience": "site:west", "asset": "car9"}, None),
+        ({"audience": "site:west", "asset": "car9"}, "asset_not_here"),
         ({"key_retired": True}, "key_retired"),
     ],
 )
