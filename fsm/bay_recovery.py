@@ -88,9 +88,9 @@ def late_while_down(bay: Bay, event: AfterRestart, turn: Turn) -> Bay:
 
 def restart_secured(bay: Bay, event: AfterRestart, turn: Turn) -> Bay:
     """Closed or unknown, and nothing was under way; a lapsed grant lives on until its bolt or its time ends it."""
-    if bay.grant is not None and bay.grant.purpose in (Purpose.RELEASE, Purpose.REOPEN):
-        if verdict_of(bay, turn).unsensed:  # it may have opened late and closed again while we were down
-            return conclude(bay, Verdict(Word.UNSURE, bay.asset, Occupancy.UNKNOWN), turn, outage=True)
+    releasing = bay.grant is not None and bay.grant.purpose in (Purpose.RELEASE, Purpose.REOPEN)
+    if releasing and verdict_of(bay, turn).unsensed:  # it may have opened late and closed again while we were down
+        return conclude(bay, Verdict(Word.UNSURE, bay.asset, Occupancy.UNKNOWN), turn, outage=True)
     if bay.grant is not None:
         bolted = spec_of(bay, turn).bolt and turn.sensed(bay.id).bolt is True
         lapse_s = turn.layout.timing.lapse_s

@@ -162,5 +162,6 @@ def purchased(rental: Rental, event: Buy, turn: Turn) -> Rental:
 
 def returned_elsewhere(rental: Rental, event: CloseElsewhere, turn: Turn) -> Rental:
     note(rental, "rental.returned", turn, elsewhere=event.machine, asset=rental.asset)
+    served(rental, "returned", turn)
     asset = rental.asset
     return replace(end(replace(rental, version=event.version), turn), asset=asset)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from fsm import events as e
@@ -85,11 +87,12 @@ def returning(m: Bench) -> Bench:
 @pytest.mark.parametrize("how", ["held open", "silent"])
 def test_a_return_goes_on_at_another_bay_when_its_own_misbehaves(how: str, by: str) -> None:
     m = returning(bench())
-    again = {
-        "pass": lambda: m.show().refused,
-        "tag": lambda: m.hold_tag(terminal="side").refused,
-        "pass elsewhere": lambda: m.show(terminal="side").refused,
-    }[by]
+
+    def again() -> str | None:
+        if by == "tag":
+            return m.hold_tag(terminal="side").refused
+        return m.show(terminal="front" if by == "pass" else "side").refused
+
     assert again() in ("in_progress", "in_use"), "while its bay works there is no other"
     if how == "held open":
         m.wait(121)
@@ -255,3 +258,28 @@ def test_a_visit_whose_last_step_was_refused_ends_with_the_reason(again: bool) -
     assert len(m.unlocks()) == before and m.rental().state is (RETURNED if again else READY)
     m.wait(11)
     assert m.visit().state is VisitState.IDLE
+
+
+def test_returned_elsewhere_while_its_bay_is_open_here_is_told_at_the_terminal() -> None:
+    m = returning(bench())
+    assert m.visit().state is VisitState.SERVING
+    m.deliver(e.ReturnedElsewhere("x", "r1", 2, "m2"))
+    assert m.rental().state is RETURNED
+    assert (m.visit().state, m.visit().reason) == (VisitState.FAREWELL, "returned")
+    m.close("b1", presence=False, tag=None)
+    m.wait(20)
+    assert m.visit().state is VisitState.IDLE
+
+
+def test_nobody_is_served_for_ever_but_as_long_as_the_bay_is_at_work() -> None:
+    m = bench()
+    m.book()
+    opened(m, "r1", "b1")
+    m.wait(1000)
+    assert m.visit().state is VisitState.SERVING, "the door is open, the customer stands before it"
+    grant = m.bay().grant
+    assert grant is not None
+    m.world.apply({("bay", "b1"): replace(m.bay(), grant=replace(grant, terminal=None))})  # its word will miss
+    m.wait(200)
+    assert m.visit().state is VisitState.IDLE and m.visit().reason == ""
+    assert m.rental().state is RentalState.RELEASING, "what the bay says at its end still counts"
