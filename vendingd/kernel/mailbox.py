@@ -27,6 +27,9 @@ from vendingd.kernel.codec import decode, encode
 from vendingd.kernel.inbox import Inbox, Item
 
 LINGER_S = 2.0
+# What is soon followed by a commit that cannot wait: these wait for it a little longer, for flash wears out by commits.
+ROUTINE = frozenset({"rental.ready", "bay.unlock_sent", "bay.opened", "bay.closed"})
+ROUTINE_LINGER_S = 15.0
 ACK_LINGER_S = 60.0
 SLOW_COMMIT_S = 10.0
 
@@ -262,7 +265,12 @@ class Mailbox:
         else:
             self._publish(item, made)
             if made.durable:
-                self._linger_for(self._linger_s)
+                self._linger_for(self._may_wait(made))
+
+    def _may_wait(self, made: Step) -> float:
+        """Seconds that a step may stay without a commit of its own."""
+        routine = made.records and all(record.kind in ROUTINE for record in made.records)
+        return max(self._linger_s, ROUTINE_LINGER_S) if routine else self._linger_s
 
     def _publish(self, item: Item, made: Step) -> None:
         self.world.apply(made.changes)
@@ -318,7 +326,7 @@ class Mailbox:
         for item, made in entries:
             self._publish(item, made)
         if self._open and self._linger is None:
-            self._linger_for(self._linger_s)
+            self._linger_for(min((self._may_wait(made) for _, made in entries if made.durable), default=self._linger_s))
 
     async def _commit_one(self, open_: _Open) -> None:
         watch = asyncio.get_running_loop().call_later(SLOW_COMMIT_S, self._too_slow)

@@ -17,7 +17,7 @@ from tests.unit.fsm.machine import T0, layout
 from vendingd.journal.api import Batch, Committed, StoreError, StoreErrorKind
 from vendingd.journal.memory import Fault, MemoryDisk, MemoryStore
 from vendingd.kernel.inbox import CLI_LIMIT, Busy
-from vendingd.kernel.mailbox import Mailbox, Unavailable
+from vendingd.kernel.mailbox import LINGER_S, Mailbox, Unavailable
 
 
 class HeldStore(MemoryStore):
@@ -58,6 +58,7 @@ class Rig:
     fatal: list[BaseException] = field(default_factory=list)
     published: list[str] = field(default_factory=list)
     turns: int = 0
+    linger_s: float = LINGER_S
     told: list[e.Event] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -74,6 +75,7 @@ class Rig:
             on_turn=self._turn,
             offline=lambda: True,
             fatal=self.fatal.append,
+            linger_s=self.linger_s,
         )
 
     def _published(self, changes: Any, records: Sequence[Any]) -> None:
@@ -179,6 +181,22 @@ async def test_a_sensor_is_seen_at_once_and_rides_with_the_next_commit() -> None
     assert "device.down" in rig.published and len(rig.store.batches) == before
     await rig.mailbox.request(e.SetAvailability("b2", False, "eve", "x"))
     assert [r.kind for r in rig.store.batches[-1].records] == ["device.down", "bay.out_of_service"]
+
+
+async def test_what_a_commit_soon_follows_waits_for_it_longer_than_other_news(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vendingd.kernel.mailbox.ROUTINE_LINGER_S", 3600.0)
+    rig = await Rig(linger_s=0.02).start()
+    before = len(rig.store.batches)
+    rig.mailbox.post(e.DeadlineReached("rental", "r1", "window_open", 1))
+    await turn()
+    assert rig.published[-1] == "rental.ready"
+    await asyncio.sleep(0.1)
+    assert len(rig.store.batches) == before, "alone it makes no commit yet"
+    rig.mailbox.post(e.DeviceChanged("scanner", False, "unplugged"))
+    async with asyncio.timeout(10):
+        while len(rig.store.batches) == before:
+            await asyncio.sleep(0.005)
+    assert [r.kind for r in rig.store.batches[-1].records] == ["rental.ready", "device.down"]
 
 
 async def test_a_failed_commit_undoes_everything_pending() -> None:
