@@ -162,8 +162,12 @@ async def test_an_incident_tells_what_to_look_at_and_is_resolved(api: Served) ->
     assert "closed" not in row["outcomes"]
     refused = await api.call("POST", f"/v1/incidents/{ident}/resolve", {"reason": "x", "outcome": "closed"})
     assert refused.json["reason"] == "outcome_needed"
-    said = await api.call("POST", f"/v1/incidents/{ident}/resolve", {"reason": "seen", "outcome": "on_trip"})
-    assert said.status == 200
+    outcome = {"reason": "seen", "outcome": "on_trip"}
+    refused = await api.call("POST", f"/v1/incidents/{ident}/resolve", outcome)
+    assert refused.status == 409, "the asset is still believed inside"
+    api.machine.sense("bay-1", presence=False)
+    assert (await api.call("POST", "/v1/bays/bay-1/contents", {"empty": True, "reason": "looked"})).status == 200
+    assert (await api.call("POST", f"/v1/incidents/{ident}/resolve", outcome)).status == 200
     assert api.machine.rental("r1").state is RentalState.ON_TRIP
     assert (await api.call("GET", f"/v1/incidents/{ident}")).status == 404
 
