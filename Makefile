@@ -3,7 +3,7 @@ SHELL := /bin/bash
 VENV := .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
-.PHONY: help setup demo test test-long test-systemd bench schema diagrams lock install install-files clean
+.PHONY: help setup demo test test-long test-systemd explore bench schema diagrams lock install install-files clean
 
 # Where `make install` puts things
 PREFIX := /opt/vendingd
@@ -30,9 +30,11 @@ test: setup ## unit, contract, scenario and short crash tests
 	$(PY) -m mypy
 	$(PY) -m pytest -n 4 $(PYTEST)
 
-test-long: setup ## what takes minutes: a kill at every label of the journal, deeper random machines
-	VENDINGD_SWEEP=1 $(PY) -m pytest tests/scenario/test_crash.py -k any_point
-	VENDINGD_DEEP=1 $(PY) -m pytest tests/simulation --timeout 1200
+test-long: setup ## tests that take long: a kill at every label of the journal, the demo, noise on a bus
+	VENDINGD_SWEEP=1 $(PY) -m pytest -n 2 -m long --timeout 400
+
+explore: setup ## random machines against the laws, for as long as that takes
+	VENDINGD_DEEP=1 $(PY) -m pytest tests/simulation --timeout 3600
 
 test-systemd: setup ## the service under a real systemd in a box (root, Debian; builds the box once)
 	$(PY) -m pytest tests/systemd -m systemd

@@ -224,6 +224,7 @@ def survives(m: Stand, story: Iterator[None]) -> bool:
     raise AssertionError(f"the story has no end\n{m.story()}")
 
 
+@pytest.mark.long
 def test_killed_at_any_point_of_the_journal(make: Make) -> None:
     """One rental after the other, each with a kill at a later label: all end well, and what opened was authorised."""
     m = make(entry=DAEMON, timing=fast(farewell_s=0.2))

@@ -55,6 +55,7 @@ def processes_in(folder: Path) -> list[str]:
     return found
 
 
+@pytest.mark.long
 def test_the_story_is_seen_from_asking_to_the_cloud(tmp_path: Path) -> None:
     done = demo(tmp_path / "d", "--once")
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr
@@ -75,6 +76,7 @@ def test_the_story_is_seen_from_asking_to_the_cloud(tmp_path: Path) -> None:
     assert processes_in(tmp_path) == []
 
 
+@pytest.mark.long
 def test_a_step_that_is_not_seen_ends_it_with_its_name_and_the_logs(tmp_path: Path) -> None:
     done = demo(tmp_path / "d", "--once", "--patience", "8", "--break", "bolt_stuck")
     assert done.returncode == 1
@@ -97,6 +99,7 @@ def test_an_unknown_fault_and_a_foreign_folder_are_told(tmp_path: Path) -> None:
     assert (foreign / "love.txt").read_text() == "dear"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_nothing_is_left_running_whatever_ends_it(tmp_path: Path, number: signal.Signals) -> None:
     folder = tmp_path / "d"

@@ -148,6 +148,7 @@ def test_an_unlock_that_waits_for_the_bus_goes_down_with_it(make: Make) -> None:
     assert opened_by_board(m) == [1]
 
 
+@pytest.mark.long
 def test_a_board_that_falls_silent(make: Make) -> None:
     """Before a pick-up it refuses; during one nobody can tell what happened, and a technician does."""
     m = make(site=CU48, timing=fast(open_timeout_s=5))  # a board may be deaf for two seconds after its pulse
@@ -209,6 +210,7 @@ NOISE: dict[str, tuple[str, dict[str, int]]] = {
 SIX_CARS = "".join(f'[[assets]]\nid = "car-{bay}"\nclass = "car"\nbay = "{bay}"\n' for bay in NOISE)
 
 
+@pytest.mark.long
 def test_noise_on_the_bus_opens_nothing_else(make: Make) -> None:
     """Whatever happens to bytes: each authorisation opens its own bay at most once, and no other one."""
     cars: list[dict[str, object]] = [{"id": f"car-{bay}", "class": "car", "tags": []} for bay in NOISE]
