@@ -28,7 +28,7 @@ from vendingd.kernel.inbox import Inbox, Item
 
 LINGER_S = 2.0
 # What is soon followed by a commit that cannot wait: these wait for it a little longer, for flash wears out by commits.
-ROUTINE = frozenset({"rental.ready", "bay.unlock_sent", "bay.opened", "bay.closed"})
+ROUTINE = frozenset({"bay.unlock_sent", "bay.opened", "bay.closed"})
 ROUTINE_LINGER_S = 15.0
 ACK_LINGER_S = 60.0
 SLOW_COMMIT_S = 10.0

@@ -185,6 +185,7 @@ async def test_a_sensor_is_seen_at_once_and_rides_with_the_next_commit() -> None
 
 async def test_what_a_commit_soon_follows_waits_for_it_longer_than_other_news(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("vendingd.kernel.mailbox.ROUTINE_LINGER_S", 3600.0)
+    monkeypatch.setattr("vendingd.kernel.mailbox.ROUTINE", frozenset({"rental.ready"}))
     rig = await Rig(linger_s=0.02).start()
     before = len(rig.store.batches)
     rig.mailbox.post(e.DeadlineReached("rental", "r1", "window_open", 1))
