@@ -47,7 +47,8 @@ class _Seen:
     """The code that was last read at a terminal."""
 
     digest: bytes
-    at_mono: float = float("-inf")
+    at_mono: float = float("-inf")  # seen last
+    passed_on_mono: float = float("-inf")
     accepted: bool = False
 
     def answered(self, reply: asyncio.Future[Step]) -> None:
@@ -103,9 +104,10 @@ class Desk:
         # What was accepted and never left the camera's view is not shown anew: it would start a return.
         still_held = seen.accepted and gap < self._terminals.held_s.get(read.device, 0.0)
         seen.at_mono = read.at_mono
-        if gap < REPEAT_S or still_held:
+        # Counted from what was passed on: who scans impatiently, again and again, must not be silenced by it.
+        if read.at_mono - seen.passed_on_mono < REPEAT_S or still_held:
             return
-        seen.accepted = False
+        seen.accepted, seen.passed_on_mono = False, read.at_mono
         self.show(terminal, read.data, read.at_mono).add_done_callback(seen.answered)
 
     def digits(self, read: DigitsEntered) -> None:

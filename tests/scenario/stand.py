@@ -564,6 +564,10 @@ class Stand:
         before = self.pulses(bay)
         self.show(text)
         self.unlocked(bay, before + 1)
+        self.drive_out(rental, bay)
+
+    def drive_out(self, rental: str, bay: str) -> None:
+        """The bay has been unlocked for a pick-up: door, car, door."""
         self.open(bay)
         self.plant.act("take", bay=bay)
         self.close(bay)
@@ -573,7 +577,17 @@ class Stand:
         """After whatever was tried, the next honest customer is served."""
         self.until(lambda: self.prompt()["code"] not in ("wait", "unavailable"), "the terminal serves")
         self.shown("idle")
-        self.pick_up(rental, bay, text)
+        before, end = self.pulses(bay), time.monotonic() + PATIENCE_S
+
+        def answered() -> str | None:
+            return "served" if self.pulses(bay) > before else "wait" if self.prompt()["code"] == "wait" else None
+
+        while True:  # a terminal that failures have slowed says "wait" for a while: a person shows it again
+            self.show(text)
+            if self.until(answered, f"{bay} opens, or the terminal says wait") == "served":
+                break
+            assert time.monotonic() < end, f"told to wait for over {PATIENCE_S:g} s\n{self.story()}"
+        self.drive_out(rental, bay)
 
     def bring_back(self, rental: str, asset: str, bay: str, *, settle: bool = True) -> None:
         """The bay has been unlocked for a return: door, car, door."""

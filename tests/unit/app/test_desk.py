@@ -107,6 +107,14 @@ async def test_a_phone_still_in_view_after_it_was_served_starts_nothing() -> Non
     assert len(mailbox.heard) == 2, "shown anew"
 
 
+async def test_an_impatient_scanner_is_heard_once_a_second() -> None:
+    made, mailbox = desk()
+    mailbox.refused = "wait"
+    for n in range(11):
+        await read(made, code(), 1.0 + n * 0.5)
+    assert len(mailbox.heard) == 6
+
+
 async def test_a_scan_by_hand_is_meant() -> None:
     made, mailbox = desk()
     text = code()
