@@ -28,10 +28,10 @@ test: setup ## unit, contract, scenario and short crash tests
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
-	$(PY) -m pytest -n 4 $(PYTEST)
+	$(PY) -m pytest -n 4 --dist worksteal $(PYTEST)
 
 test-long: setup ## tests that take long: a kill at every label of the journal, the demo, noise on a bus
-	VENDINGD_SWEEP=1 $(PY) -m pytest -n 2 -m long --timeout 400
+	VENDINGD_SWEEP=1 $(PY) -m pytest -n 2 --dist worksteal -m long --timeout 400
 
 explore: setup ## random machines against the laws, for as long as that takes
 	VENDINGD_DEEP=1 $(PY) -m pytest tests/simulation --timeout 3600

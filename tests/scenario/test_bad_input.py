@@ -83,6 +83,7 @@ def test_rubbish_on_the_control_socket(m: Stand) -> None:
             idle.enter_context(connected(m))
         m.plant.act("show_code", terminal="front", via="scanner", text=text)
         m.unlocked("bay-1")
+    m.until(lambda: m.api.ask("GET", "/v1/status")[0] == 200, "the ends of the thirty were noticed")
     m.open("bay-1")
     m.plant.act("take", bay="bay-1")
     m.close("bay-1")
