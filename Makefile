@@ -39,9 +39,9 @@ explore: setup ## random machines against the laws, for as long as that takes
 test-systemd: setup ## the service under a real systemd in a box (root, Debian; builds the box once)
 	$(PY) -m pytest tests/systemd -m systemd
 
-install: install-files ## as root: environment with the locked packages, units, udev rules, examples
+install: install-files ## as root: environment with the locked packages, units, udev rules; EXTRAS=1 adds faces and OSDP
 	python3 -m venv $(PREFIX)
-	$(PREFIX)/bin/python -m pip install -q --require-hashes -r locks/daemon.txt
+	$(PREFIX)/bin/python -m pip install -q --require-hashes -r locks/daemon$(if $(EXTRAS),-extras).txt
 	rm -rf build/lib build/bdist.*
 	$(PREFIX)/bin/python -m pip install -q --no-deps --no-build-isolation .
 	install -d $(USRLOCAL)/bin
@@ -67,6 +67,7 @@ diagrams: setup ## docs/state-machines.md from the decision tables
 
 lock: ## lock files anew from pyproject.toml (needs uv)
 	uv pip compile pyproject.toml --extra lgpio --extra v4l2 --universal --generate-hashes --no-header -q -o locks/daemon.txt
+	uv pip compile pyproject.toml --extra lgpio --extra v4l2 --extra face --extra osdp --universal --generate-hashes --no-header -q -o locks/daemon-extras.txt
 	uv pip compile pyproject.toml --all-extras --universal --generate-hashes --no-header -q -o locks/dev.txt
 
 clean: ## build products and the virtual environment

@@ -179,6 +179,20 @@ class TagRead:
 
 
 @dataclass(frozen=True, slots=True)
+class BadgeRead:
+    """A badge, card or wristband at a reader. Secret: never logged, hashed with the site's key before it is kept.
+
+    `badge` is `FORMAT:HEX`, upper case: `nfc:04112233` for a UID, `wiegand26:0123ABC0` for a format of so many bits
+    (left-aligned, the last byte padded with zeros).
+    """
+
+    device: str
+    badge: str = field(repr=False)
+    at_mono: float
+    channel: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class DeviceStatus:
     """Whether a device answers; `detail` says, for a technician, what is wrong and what to check."""
 
@@ -188,7 +202,7 @@ class DeviceStatus:
     channel: int | None = None  # None: the whole device
 
 
-Report = LevelRead | CodeRead | DigitsEntered | KeyPressed | TagRead | DeviceStatus
+Report = LevelRead | CodeRead | DigitsEntered | KeyPressed | TagRead | BadgeRead | DeviceStatus
 Sink = Callable[[Report], None]  # called on the loop's thread; never blocks, never raises
 
 
@@ -268,6 +282,55 @@ class Expectant(Protocol):
         ...
 
 
+class FaceFinding(StrEnum):
+    """What a comparison of a face came to."""
+
+    VERIFIED = "verified"
+    WRONG = "wrong"  # compared, and another one: an attempt
+    UNAVAILABLE = "unavailable"  # nothing was compared: no attempt
+
+
+@dataclass(frozen=True, slots=True)
+class FaceResult:
+    """`liveness`: none, challenge or hardware. `detail` is for technicians; no score, no embedding, no name."""
+
+    finding: FaceFinding
+    liveness: str = "none"
+    detail: str = ""
+
+
+@runtime_checkable
+class FaceVerifier(Protocol):
+    """Compares who stands before it, 1:1, with a template that was enrolled before.
+
+    A template is bytes of this verifier's own format (a JSON object for a camera, a module's user number for an
+    FM22x). Hints are words for the screen while a comparison runs: closer, one_person, hold_still, more_light,
+    look_here, turn, eyes_open.
+    """
+
+    @property
+    def formats(self) -> frozenset[str]:
+        """Names of the template formats that it compares with."""
+        ...
+
+    @property
+    def liveness(self) -> str:
+        """What a successful comparison says about it: none, challenge or hardware."""
+        ...
+
+    async def verify_face(self, template: bytes, *, hint: Callable[[str], None], timeout_s: float) -> FaceResult:
+        """Compare once. Never raises but for cancellation, which ends the device's own attempt, too."""
+        ...
+
+    async def enrol_face(self, name: str, *, hint: Callable[[str], None], timeout_s: float) -> bytes:
+        """Make a template of who stands there now. Raises DriverError with a reason for a technician."""
+        ...
+
+    async def forget_face(self, template: bytes) -> None:
+        """Erase what the device itself keeps of it; nothing to do where the template is all. Raises DriverError."""
+        ...
+
+
 @runtime_checkable
 class Indicator(Protocol):
     """A terminal's light or buzzer."""
@@ -302,5 +365,5 @@ class Driver:
     options: type[Any]  # a pydantic model, extra="forbid", frozen
     make: Callable[[str, Any, Surroundings], Device]
     senses: frozenset[Sense] = frozenset()
-    roles: frozenset[str] = frozenset()  # lock, gate, door, bolt, presence, tag, code, keypad, button, estop, tamper
+    roles: frozenset[str] = frozenset()  # see `vendingd.site.places`
     channels: Callable[[Any], Sequence[int]] = field(default=lambda options: (1,))  # valid channels of these options
