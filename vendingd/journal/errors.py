@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import errno
-import os
 import sqlite3
 from pathlib import Path
 
 from vendingd.journal.api import StoreError, StoreErrorKind
+from vendingd.journal.disk import REAL, Disk
 
 _BY_CODE = {
     sqlite3.SQLITE_FULL: StoreErrorKind.FULL,
@@ -56,7 +56,7 @@ def closed(path: Path) -> StoreError:
     return StoreError(StoreErrorKind.CLOSED, f"{path} is not open")
 
 
-def store_error(exc: sqlite3.Error | OSError | UnicodeDecodeError, path: Path) -> StoreError:
+def store_error(exc: sqlite3.Error | OSError | UnicodeDecodeError, path: Path, disk: Disk = REAL) -> StoreError:
     """Which kind of trouble an exception of the database or of the operating system is."""
     if isinstance(exc, UnicodeDecodeError):
         kind = StoreErrorKind.CORRUPT
@@ -67,23 +67,16 @@ def store_error(exc: sqlite3.Error | OSError | UnicodeDecodeError, path: Path) -
         code = getattr(exc, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
         kind = _BY_CODE.get(code, StoreErrorKind.IO)
     if kind is StoreErrorKind.IO:
-        kind = _file_system_says(path)
+        kind = _file_system_says(path, disk)
     if kind is StoreErrorKind.CORRUPT:
         return corrupt(path, f"the journal is damaged ({exc})")
     return StoreError(kind, f"{path}: {exc}; {_ADVICE[kind]}")
 
 
-def _file_system_says(path: Path) -> StoreErrorKind:
+def _file_system_says(path: Path, disk: Disk) -> StoreErrorKind:
     """SQLite calls a full or read-only file system an I/O error at many a place: try it, and read the reason."""
-    trial = path.with_name(path.name + ".trial")
     try:
-        fd = os.open(trial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        try:
-            os.write(fd, bytes(4096))
-            os.fsync(fd)
-        finally:
-            os.close(fd)
-            os.unlink(trial)
+        disk.try_writing(path.with_name(path.name + ".trial"))
     except OSError as exc:
         return _BY_ERRNO.get(exc.errno or 0, StoreErrorKind.IO)
     return StoreErrorKind.IO

@@ -14,6 +14,7 @@ from typing import Any
 
 from vendingd.journal.api import SetAside, StoredRecord, StoreError, StoreErrorKind, Verdict
 from vendingd.journal.chain import ChainCheck, Epoch, trusted_and_offline
+from vendingd.journal.disk import REAL, Disk
 from vendingd.journal.errors import TROUBLE, closed, corrupt, store_error
 from vendingd.journal.files import inspect
 from vendingd.journal.schema import connect
@@ -130,18 +131,19 @@ class Verification:
 class Reader:
     """The store's reading side."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, disk: Disk = REAL) -> None:
         self._path = path
+        self._disk = disk
         self._db: sqlite3.Connection | None = None
 
     def open(self) -> None:
         self.close()
         try:
-            self._db = connect(self._path)
+            self._db = connect(self._path, disk=self._disk)
             self._db.execute("PRAGMA query_only = ON")
         except TROUBLE as exc:
             self.close()
-            raise store_error(exc, self._path) from exc
+            raise store_error(exc, self._path, self._disk) from exc
 
     def close(self) -> None:
         if self._db is not None:
@@ -169,7 +171,7 @@ class Reader:
                 raise closed(self._path)
             yield self._db
         except TROUBLE as exc:
-            raise store_error(exc, self._path) from exc
+            raise store_error(exc, self._path, self._disk) from exc
         except Damaged as exc:
             raise corrupt(self._path, str(exc)) from exc
 

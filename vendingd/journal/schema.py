@@ -11,6 +11,8 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from vendingd.journal.disk import REAL, Disk
+
 # a synced commit writes at least the pages that it dirtied: small ones wear the flash half as much
 PAGE_SIZE = 1024
 APPLICATION_ID = 0x766E646A  # "vndj"
@@ -69,9 +71,9 @@ def migrate(db: sqlite3.Connection, steps: Sequence[Step] = STEPS) -> None:
             db.execute("ROLLBACK")
 
 
-def connect(path: Path, *, mode: str = "rw") -> sqlite3.Connection:
+def connect(path: Path, *, mode: str = "rw", disk: Disk = REAL) -> sqlite3.Connection:
     """A connection that begins and ends transactions only where told to. `mode`: ro, rw; never creates."""
-    db = sqlite3.connect(f"{path.absolute().as_uri()}?mode={mode}", uri=True, isolation_level=None)
+    db = disk.database(path, mode)
     try:
         db.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
         db.execute("PRAGMA trusted_schema = OFF")

@@ -15,9 +15,10 @@ from vendingd.journal.api import (
     TokenSource,
     Verdict,
 )
+from vendingd.journal.disk import REAL, Disk
 from vendingd.journal.errors import closed
 from vendingd.journal.reader import Reader, Verification
-from vendingd.journal.thread import CallThread
+from vendingd.journal.thread import Calls, CallThread, MakeCalls
 from vendingd.journal.writer import Writer
 
 
@@ -32,19 +33,25 @@ class Journal:
         boot_id: str,
         token: TokenSource,
         probe: Probe = lambda label: None,
+        disk: Disk = REAL,
+        calls: MakeCalls = CallThread,
     ) -> None:
-        """`boot_id` says what `NewRecord.mono` counts from; `probe` is called on the writer's thread."""
+        """`boot_id` says what `NewRecord.mono` counts from; `probe` is called on the writer's thread.
+
+        `disk` and `calls`: where the file is, and what runs each side's calls; other ones in simulated time.
+        """
         self._path = path
         self._machine = machine
-        self._writer = Writer(path, machine, boot_id, token, probe)
-        self._reader = Reader(path)
-        self._writing: CallThread | None = None
-        self._reading: CallThread | None = None
+        self._writer = Writer(path, machine, boot_id, token, probe, disk=disk)
+        self._reader = Reader(path, disk)
+        self._calls = calls
+        self._writing: Calls | None = None
+        self._reading: Calls | None = None
 
     async def open(self) -> Loaded:
         if self._writing is None or self._reading is None:
-            self._writing = CallThread("journal-writer", self._writer.idle)
-            self._reading = CallThread("journal-reader")
+            self._writing = self._calls("journal-writer", self._writer.idle)
+            self._reading = self._calls("journal-reader")
         await self._reading.call(self._reader.close)
         loaded = await self._writing.call(self._writer.open)
         await self._reading.call(self._reader.open)
@@ -87,12 +94,12 @@ class Journal:
             if writing is not None:
                 await writing.stop(self._writer.close)
 
-    def _write(self) -> CallThread:
+    def _write(self) -> Calls:
         if self._writing is None:
             raise closed(self._path)
         return self._writing
 
-    def _read(self) -> CallThread:
+    def _read(self) -> Calls:
         if self._reading is None:
             raise closed(self._path)
         return self._reading

@@ -7,9 +7,27 @@ import contextlib
 import queue
 import threading
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 T = TypeVar("T")
+
+
+class Calls(Protocol):
+    """What runs calls one after the other, in the order in which they were made."""
+
+    async def call(self, fn: Callable[[], T]) -> T:
+        """Run `fn`; cancelling the wait does not cancel the call."""
+        ...
+
+    async def stop(self, last: Callable[[], None]) -> None:
+        """Run what was queued, then `last`; nothing is called after."""
+        ...
+
+
+class MakeCalls(Protocol):
+    """A seam: makes what runs the calls; for its arguments see `CallThread`."""
+
+    def __call__(self, name: str, when_idle: Callable[[], None] = lambda: None, /) -> Calls: ...
 
 
 class CallThread:

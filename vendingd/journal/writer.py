@@ -32,8 +32,9 @@ from vendingd.journal.chain import (
     flags_of,
     seal,
 )
+from vendingd.journal.disk import REAL, Disk
 from vendingd.journal.errors import TROUBLE, closed, corrupt, store_error
-from vendingd.journal.files import Lock, create, grow_log, insert_epoch, inspect
+from vendingd.journal.files import create, grow_log, insert_epoch, inspect
 from vendingd.journal.head import find_head
 from vendingd.journal.schema import BUSY_MS, PAGE_SIZE, VERSION, connect, migrate
 
@@ -49,13 +50,16 @@ _CHECKPOINT_PAGES_MOST = 1000
 class Writer:
     """Owns the lock, the writing connection and the head of the chain."""
 
-    def __init__(self, path: Path, machine: str, boot_id: str, token: TokenSource, probe: Probe) -> None:
+    def __init__(
+        self, path: Path, machine: str, boot_id: str, token: TokenSource, probe: Probe, *, disk: Disk = REAL
+    ) -> None:
         self._path = path
+        self._disk = disk
         self._machine = machine
         self._boot_id = boot_id
         self._token = token
         self._probe = probe
-        self._lock = Lock(path)
+        self._lock = disk.lock(path)
         self._db: sqlite3.Connection | None = None
         self._head: Head | None = None
         self._boot: int | None = None  # this boot's row, once it is durable
@@ -67,15 +71,16 @@ class Writer:
         self._log_trouble = None
         try:
             self._lock.acquire()
-            if not self._path.exists():
-                create(self._path, self._machine, first_epoch(self._machine, self._new_token(), "created"))
+            if self._disk.size(self._path) is None:
+                epoch = first_epoch(self._machine, self._new_token(), "created")
+                create(self._path, self._machine, epoch, self._disk)
             self._look()
-            self._db = connect(self._path)
+            self._db = connect(self._path, disk=self._disk)
             self._settle(self._db)
             return self._load(self._db)
         except TROUBLE as exc:
             self._drop()
-            raise store_error(exc, self._path) from exc
+            raise store_error(exc, self._path, self._disk) from exc
         except StoreError:
             self._drop()
             raise
@@ -100,7 +105,7 @@ class Writer:
             except BaseException as exc:
                 self._drop()
                 if isinstance(exc, TROUBLE):
-                    raise store_error(exc, self._path) from exc
+                    raise store_error(exc, self._path, self._disk) from exc
                 raise
             self._head, self._boot = after, boot
             self._log_pages += 4 + (_size(sealed, batch.state) // PAGE_SIZE)
@@ -116,7 +121,7 @@ class Writer:
             db.execute("COMMIT")
         except TROUBLE as exc:
             self._drop()
-            raise store_error(exc, self._path) from exc
+            raise store_error(exc, self._path, self._disk) from exc
         self._head = after
         return epoch.token
 
@@ -144,7 +149,7 @@ class Writer:
             raise
         except TROUBLE as exc:
             self._drop()
-            raise store_error(exc, self._path) from exc
+            raise store_error(exc, self._path, self._disk) from exc
         self._head = replace(head, trimmed=upto, trimmed_hash=row[0])
         self._log_pages += _TRIM_CHUNK // 4
         return gone, upto < limit
@@ -157,7 +162,7 @@ class Writer:
         try:
             self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
         except TROUBLE as exc:
-            self._log_trouble = store_error(exc, self._path)
+            self._log_trouble = store_error(exc, self._path, self._disk)
             self._drop()
         self._log_pages = 0
         self._probe(AFTER_CHECKPOINT)
@@ -180,9 +185,9 @@ class Writer:
 
     def _look(self) -> None:
         """Refuse what is not sound before a byte of it is changed, be it only by folding back its log."""
-        with closing(connect(self._path, mode="ro")) as db:
+        with closing(connect(self._path, mode="ro", disk=self._disk)) as db:
             # of an older schema the chain is looked at once it was migrated
-            if inspect(db, self._path, self._machine) == VERSION:
+            if inspect(db, self._path, self._machine, self._disk) == VERSION:
                 find_head(db, self._path, self._machine)
 
     def _new_token(self) -> str:
@@ -204,7 +209,7 @@ class Writer:
         busy = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
         db.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
         if not busy:
-            grow_log(self._path, size)
+            grow_log(self._path, size, self._disk)
         self._log_pages = 0
 
     def _load(self, db: sqlite3.Connection) -> Loaded:
