@@ -34,6 +34,7 @@ REASONS: Mapping[str, str] = {
     "other_machine": "the pass is for another machine",
     "too_early": "the pick-up window has not opened",
     "too_late": "the pick-up window has closed",
+    "time_unknown": "the machine cannot tell whether the pick-up window has opened: its clock is not trusted",
     "spent": "the pass has served its rental; nothing is to be had by it any more",
     "cancelled": "the reservation was cancelled, or its cancellation waits for the bay",
     "factor_unavailable": "something that is demanded cannot be checked here: a technician's case",
@@ -72,7 +73,8 @@ REASONS: Mapping[str, str] = {
     # the cloud's instructions
     "superseded": "a newer version of this rental is known",
     "already_over": "the rental has ended here, or its pass was revoked",
-    "already_released": "the asset was given out before the cancellation came",
+    "already_released": "the asset was given out before the instruction came",
+    "already_returned": "the asset was brought back before the purchase came",
     "incident": "it is not clear what became of the asset: a technician decides",
     "stale": "the command is too old to be obeyed, or does not say how old it is",
     "tag_in_use": "the tag belongs to another asset",

@@ -168,6 +168,11 @@ def too_early(now: Now, nbf: float, leeway_s: float, ready_here: bool) -> bool:
     return not ready_here and nbf > now.floor_utc
 
 
+def _early_word(now: Now) -> str:
+    """Without trusted time the window may well be open: nobody is sent home as too early by a clock that stood."""
+    return "too_early" if now.trusted else "time_unknown"
+
+
 def too_late(now: Now, exp: float, leeway_s: float) -> bool:
     return (now.utc if now.trusted else now.floor_utc) > exp + leeway_s
 
@@ -181,7 +186,7 @@ def judge(turn: Turn, visit: Visit, event: PassPresented) -> Rental:
     leeway = turn.layout.timing.pass_leeway_s
     ready = rental is not None and rental.state is RentalState.READY
     if too_early(turn.now, event.nbf, leeway, ready):
-        raise Refused("too_early")
+        raise Refused(_early_word(turn.now))
     if too_late(turn.now, event.exp, leeway) or (rental is not None and rental.state is RentalState.EXPIRED):
         raise Refused("too_late")
     if spent is not None:
@@ -472,7 +477,7 @@ def _window_of_booking(rental: Rental, turn: Turn) -> None:
     leeway = turn.layout.timing.pass_leeway_s
     booked = rental.state is RentalState.BOOKED
     if booked and too_early(turn.now, rental.window_from_utc, leeway, ready_here=False):
-        raise Refused("too_early")
+        raise Refused(_early_word(turn.now))
     if rental.state is RentalState.EXPIRED or too_late(turn.now, rental.window_to_utc, leeway):
         raise Refused("too_late")
 

@@ -15,6 +15,7 @@ from fsm.world import World
 TOLD: dict[str, str] = {
     "too_early": "too_early",
     "too_late": "too_late",
+    "time_unknown": "time_unknown",
     "other_machine": "other_machine",
     "spent": "already_used",
     "cancelled": "cancelled",

@@ -90,7 +90,7 @@ def test_pick_up_and_return_with_network_and_clock_both_bad(make: Make) -> None:
     m.recovered()
     assert not m.api.get("/v1/status")["clock"]["trusted"]
 
-    for text, word in ((over, "too_late"), (later, "too_early")):  # what is certain even so
+    for text, word in ((over, "too_late"), (later, "time_unknown")):  # certain even so; not to be told
         m.show(text, "side")
         m.shown(word, "side")
     assert m.pulses() == 1

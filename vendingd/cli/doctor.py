@@ -112,7 +112,7 @@ def clock(said: dict[str, Any]) -> Finding:
         advice = 'Set [clock] trust = "kernel" in the site file: a wrong clock would open for passes that are over.'
         return Finding("clock", WARN, "the site file assumes that the time is right; nothing checks it", advice)
     if not said["trusted"]:
-        advice = "`timedatectl` shows why it is not synchronised; until then only pick-ups already due are judged."
+        advice = "`timedatectl` shows why it is not synchronised; what waits until then: docs/trusted-time.md."
         return Finding("clock", WARN, f"not trusted: {said['utc']} (trust = {said['trust']})", advice)
     return Finding("clock", OK, f"trusted ({said['trust']}), {said['utc']}")
 

@@ -1,8 +1,9 @@
-"""The machine's clocks, and whether the calendar can be trusted.
+"""The machine's clocks, and whether the calendar can be trusted; in words and as a table: docs/trusted-time.md.
 
-Trusted: the kernel says that it is synchronised, or a declared RTC is plausible (not behind the floor, not years
-ahead of it), or the site assumes it (containers, tests). The floor is the later of the last trusted time journalled
-and the build's date. A synchronised kernel may go behind the floor: it then corrects a time that was wrong.
+Trusted: the kernel says that it is synchronised, or said so earlier in this boot and nobody has set the clock since;
+or a declared RTC is plausible (not behind the floor, not years ahead of it); or the site assumes it (containers,
+tests). The floor is the later of the last trusted time journalled and the build's date, and moves on with the time
+elapsed since it was heard. A synchronised kernel may go behind the floor: it then corrects a time that was wrong.
 """
 
 from __future__ import annotations
@@ -21,6 +22,10 @@ BUILD_UTC = 1_790_000_000.0  # 2026-09-21: no vendingd ran before
 RTC_HORIZON_S = 5 * 366 * 86400.0  # an RTC further ahead of the floor than this has lost its mind
 STA_UNSYNC = 0x0040  # linux/timex.h
 ASK_AGAIN_S = 5.0
+STEP_S = 2.0  # calendar and elapsed time part by more than this only where somebody sets the clock (a leap second is 1)
+HOLD_S = 60 * 86400.0  # the kernel takes its word back after nine hours without a time server; the clock goes on well
+HOLD_DRIFT = 1e-4  # a poor oscillator's: nine minutes in sixty days
+FLOOR_PACE = 0.999  # of elapsed time: slower than any oscillator, so that a floor stays one
 
 
 class SystemClock:
@@ -88,19 +93,46 @@ class TrustedTime:
         self._synchronised = synchronised
         self._asked_mono = float("-inf")
         self._said = False
+        self._offset: float | None = None  # calendar less elapsed time, at the last look
+        self._anchor: tuple[float, float] | None = None  # elapsed and calendar time when the kernel was last sure
+        self._heard: tuple[float, float] | None = None  # the newest floor, and when it was heard
 
     def now(self) -> Now:
         mono, utc = self._clock.monotonic(), self._clock.utc_now()
-        floor = max(self._floor(), BUILD_UTC)
+        floor = self._floor_now(mono)
         return Now(mono, utc, self._believed(mono, utc, floor), floor, self._boot)
+
+    def _floor_now(self, mono: float) -> float:
+        newest = max(self._floor(), BUILD_UTC)
+        if self._heard is None or self._heard[0] != newest:
+            self._heard = (newest, mono)
+        return newest + max(0.0, mono - self._heard[1]) * FLOOR_PACE
 
     def _believed(self, mono: float, utc: float, floor: float) -> bool:
         if self._trust == "assume":
             return True
+        said = self._kernel_says(mono, utc)
         if utc < BUILD_UTC:
             return False
-        if self._trust == "rtc" and floor <= utc < floor + RTC_HORIZON_S:
+        if said:
+            self._anchor = (mono, utc)
             return True
-        if mono - self._asked_mono >= ASK_AGAIN_S:
+        if self._trust == "rtc" and floor - STEP_S <= utc < floor + RTC_HORIZON_S:
+            return True
+        return self._holds_over(mono, utc)
+
+    def _kernel_says(self, mono: float, utc: float) -> bool:
+        """Asked now and then, and at once when the clock has been set: that takes the kernel's word back."""
+        offset = utc - mono
+        stepped = self._offset is not None and abs(offset - self._offset) > STEP_S
+        self._offset = offset
+        if stepped or mono - self._asked_mono >= ASK_AGAIN_S:
             self._asked_mono, self._said = mono, self._synchronised()
         return self._said
+
+    def _holds_over(self, mono: float, utc: float) -> bool:
+        """Synchronised once in this boot, and counted on since without being set."""
+        if self._anchor is None:
+            return False
+        elapsed = mono - self._anchor[0]
+        return elapsed <= HOLD_S and abs(utc - self._anchor[1] - elapsed) <= STEP_S + HOLD_DRIFT * elapsed
