@@ -69,12 +69,14 @@ class Cancel(Request):
 
 @dataclass(frozen=True, slots=True)
 class Extend(Request):
+    instruction: str
     due: float
     version: int
 
 
 @dataclass(frozen=True, slots=True)
 class Buy(Request):
+    instruction: str
     version: int
 
 

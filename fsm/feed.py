@@ -1,4 +1,7 @@
-"""Instructions of the cloud: one delivery is one transaction, each instruction in it gets exactly one outcome."""
+"""Instructions of the cloud: one delivery is one transaction, each instruction in it gets exactly one outcome.
+
+It comes at once, but for what waits for a bay's word (`Rental.cancel`, `Rental.waiting`).
+"""
 
 from __future__ import annotations
 
@@ -28,6 +31,8 @@ def deliver(turn: Turn, event: e.Deliver, run: Callable[[], None]) -> None:
         if isinstance(done, Done):
             turn.record("instruction.replayed", one.id, outcome=done.outcome, reason=done.reason or None)
             continue
+        if _waiting(turn, one):
+            continue  # told again while its outcome waits
         mark = turn.mark()
         try:
             waits = _HANDLERS[type(one)](turn, one)
@@ -50,11 +55,11 @@ def _word(reason: str) -> str:
 
 
 def _waiting(turn: Turn, one: e.Instruction) -> bool:
-    """A cancellation whose one outcome waits for the bay's word."""
-    if not isinstance(one, e.CancelReservation):
+    """Whether its one outcome waits for the bay's word."""
+    if not isinstance(one, e.CancelReservation | e.PutReservation | e.ExtendRental | e.BuyRental):
         return False
     rental = turn.rental(one.rental)
-    return rental is not None and rental.cancel == one.id
+    return rental is not None and (rental.cancel == one.id or any(w.id == one.id for w in rental.waiting))
 
 
 def _cancel_absent(turn: Turn, seen: set[str], run: Callable[[], None]) -> None:
@@ -96,10 +101,7 @@ def _servable(turn: Turn, rental: Rental) -> None:
 
 
 def _cancel(turn: Turn, one: e.CancelReservation) -> bool:
-    rental = turn.rental(one.rental)
-    if rental is not None and rental.cancel == one.id:
-        return True  # told again while its outcome waits
-    if rental is None and _never_heard(turn, one):
+    if turn.rental(one.rental) is None and _never_heard(turn, one):
         return False
     turn.post("rental", one.rental, across.Cancel(one.id, one.version))
     return False
@@ -120,12 +122,12 @@ def _never_heard(turn: Turn, one: e.CancelReservation) -> bool:
 
 
 def _extend(turn: Turn, one: e.ExtendRental) -> bool:
-    turn.post("rental", one.rental, across.Extend(one.due, one.version))
+    turn.post("rental", one.rental, across.Extend(one.id, one.due, one.version))
     return False
 
 
 def _buy(turn: Turn, one: e.BuyRental) -> bool:
-    turn.post("rental", one.rental, across.Buy(one.version))
+    turn.post("rental", one.rental, across.Buy(one.id, one.version))
     return False
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TypeVar
 
+from fsm.events import PutReservation
 from fsm.policy import Policy
 from fsm.values import replace
 
@@ -119,6 +120,17 @@ class Grant:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """An instruction that came while a bay was at work for its rental: its one outcome waits for the bay's word."""
+
+    id: str
+    kind: str  # update | extend | buy
+    version: int
+    due: float | None = None  # of an extension
+    put: PutReservation | None = None  # of an update
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Rental:
     id: str
     state: RentalState
@@ -144,6 +156,7 @@ class Rental:
     outage: bool = False  # released or returned while the machine was down
     unsensed: bool = False  # no sensor saw the custody change
     cancel: str | None = None  # instruction that waits for the bay's word
+    waiting: tuple[Waiting, ...] = ()  # other instructions that do, in the order in which they came
     expire: bool = False  # the window closed while claimed or released
     incident: str | None = None
     deadlines: tuple[Deadline, ...] = ()

@@ -116,6 +116,7 @@ from fsm.rental_return import (
     start_return,
     taken_again,
 )
+from fsm.rental_waiting import clear_what_became, not_over, not_returned, something_waits, wait_for_bay
 from fsm.table import Table, ignore, on
 
 BOOKED, READY, CLAIMED, RELEASING = (
@@ -134,6 +135,10 @@ ROWS = (
     # booking
     on(Update, (READY,), None, (window_stays_open, same_goods), update),
     on(Update, (BOOKED, READY), BOOKED, (newer, no_bay_waits), update),
+    on(Update, (BOOKED, READY, CLAIMED, RELEASING), None, (newer,), wait_for_bay),
+    on(Update, (ON_TRIP, RETURNING), None, (not_released,)),
+    on(Update, (INCIDENT,), None, (clear_what_became,)),
+    on(Update, (RETURNED, PURCHASED, EXPIRED, CANCELLED), None, (not_over,)),
     on(WindowOpened, (BOOKED,), READY, (), window_opened),
     ignore(WindowOpened, EVERY),
     on(WindowClosed, (BOOKED, READY), None, (bay_may_still_open,), expiry_waits),
@@ -186,8 +191,13 @@ ROWS = (
     # on trip
     on(DueReached, (ON_TRIP, RETURNING, INCIDENT), None, (), due_reached),
     ignore(DueReached, EVERY),
+    on(Extend, (BOOKED, READY, CLAIMED, RELEASING, ON_TRIP, RETURNING), None, (newer, something_waits), wait_for_bay),
     on(Extend, (BOOKED, READY, CLAIMED, RELEASING, ON_TRIP, RETURNING, INCIDENT), None, (newer,), extend),
+    on(Buy, (ON_TRIP,), None, (newer, bay_undecided), wait_for_bay),
     on(Buy, (ON_TRIP,), PURCHASED, (newer,), purchased),
+    on(Buy, (RELEASING, RETURNING), None, (newer,), wait_for_bay),
+    on(Buy, (RETURNED,), None, (not_returned,)),
+    on(Buy, (INCIDENT,), None, (clear_what_became,)),
     on(CloseElsewhere, (ON_TRIP, RETURNING), RETURNED, (newer,), returned_elsewhere),
     # return
     on(StartReturn, (ON_TRIP, RETURNING), RETURNING, (), start_return),

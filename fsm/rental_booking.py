@@ -63,14 +63,14 @@ def window_stays_open(rental: Rental, event: Update, turn: Turn) -> bool:
     return newer(rental, event, turn) and event.put.window_from <= rental.window_from_utc
 
 
-@reason("late_opening_awaited")
 def same_goods(rental: Rental, event: Update, turn: Turn) -> bool:
-    """What a late opening may still hand out is what the booking named."""
+    """What a late opening may still hand out is what the booking named, and nothing is to be cancelled by it."""
+    if rental.cancel is not None:
+        return False
     put = event.put
     return rental.grant is None or (put.asset, put.asset_class) == (rental.named, rental.asset_class)
 
 
-@reason("late_opening_awaited")
 def no_bay_waits(rental: Rental, event: Update, turn: Turn) -> bool:
     """Only a rental that stays ready hears a late opening."""
     return rental.grant is None
@@ -89,7 +89,7 @@ def note(rental: Rental, kind: str, turn: Turn, **data: object) -> None:
 @reason("superseded")
 def newer(rental: Rental, event: Update | Extend | Buy | CloseElsewhere | Cancel, turn: Turn) -> bool:
     version = event.put.version if isinstance(event, Update) else event.version
-    return version > rental.version
+    return version > max((one.version for one in rental.waiting), default=rental.version) and version > rental.version
 
 
 def same_grant(
@@ -111,7 +111,8 @@ def bay_may_still_open(rental: Rental, event: WindowClosed, turn: Turn) -> bool:
 
 
 def expiry_waits(rental: Rental, event: WindowClosed, turn: Turn) -> Rental:
-    return replace(rental, expire=True)
+    """Unless a newer reservation waits, whose window counts then."""
+    return rental if any(one.put is not None for one in rental.waiting) else replace(rental, expire=True)
 
 
 def expired(rental: Rental, event: WindowClosed | Unclaim, turn: Turn) -> Rental:
@@ -168,11 +169,11 @@ def known_out(rental: Rental) -> Rental:
 
 # ---------------------------------------------------------------- cancellation
 @reason("already_released")
-def not_released(rental: Rental, event: Cancel, turn: Turn) -> bool:
+def not_released(rental: Rental, event: Cancel | Update, turn: Turn) -> bool:
     return False
 
 
-def bay_undecided(rental: Rental, event: Cancel, turn: Turn) -> bool:
+def bay_undecided(rental: Rental, event: Cancel | Buy, turn: Turn) -> bool:
     return rental.grant is not None
 
 

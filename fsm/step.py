@@ -15,7 +15,9 @@ from fsm import bay as bays
 from fsm import events as e
 from fsm.effects import Effect
 from fsm.model import Alarm, Bay, BayState, Now, Purpose, Rental, RentalState, Sensed, Visit, VisitState, armed
+from fsm.outcome import settle_instruction
 from fsm.rental_booking import made_up
+from fsm.rental_waiting import rests, told_anew
 from fsm.table import Defect, Refused, Table
 from fsm.technician import resolve_incident, set_availability, set_contents
 from fsm.values import replace
@@ -59,10 +61,28 @@ def step(world: World, event: e.Event, now: Now) -> Step:
         return _refused(Turn(world, now), event, why)
     if turn.proceed is not None:
         _proceed(turn, turn.proceed)
+    _tell_anew(turn)
     for new in list(turn.changes.values()):
         if isinstance(new, Rental) and made_up(new):
             turn.drop("rental", new.id)
     return _result(turn)
+
+
+def _tell_anew(turn: Turn) -> None:
+    """Instructions that waited for a bay's word, where it has come: each is carried out, or refused, for itself."""
+    for known in [new for new in turn.changes.values() if isinstance(new, Rental) and new.waiting and rests(new)]:
+        turn.put(replace(known, waiting=()))
+        for one in known.waiting:
+            mark = turn.mark()
+            try:
+                _decide(turn, "rental", known.id, told_anew(one))
+                _run(turn)
+            except Refused as why:
+                turn.back_to(mark)
+                settle_instruction(turn, one.id, "refused", why.reason)
+            else:
+                settle_instruction(turn, one.id, "accepted")
+        turn.urgent = True
 
 
 def _result(turn: Turn, refused: Refused | None = None) -> Step:

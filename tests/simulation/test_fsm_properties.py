@@ -687,7 +687,8 @@ class Machine(RuleBasedStateMachine):
     @invariant()
     def one_outcome_for_each_instruction(self) -> None:
         assert all(n == 1 for n in self.outcomes.values()), self.outcomes
-        waiting = {r.cancel for r in self.world.of["rental"].values()}
+        rentals = self.world.of["rental"].values()
+        waiting = {r.cancel for r in rentals} | {one.id for r in rentals for one in r.waiting}
         for one in self.delivered:
             assert self.outcomes[one.id] == 1 or one.id in waiting, f"{one} has no outcome"
 
