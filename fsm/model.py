@@ -258,6 +258,7 @@ class Done:
     """The stored outcome of a cloud instruction."""
 
     id: str
+    n: int = 0  # its place in the order of settlement
     outcome: str
     reason: str = ""
 

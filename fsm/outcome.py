@@ -10,10 +10,11 @@ KEPT = 2000  # a replay of an older instruction than these is judged anew, by it
 
 def settle_instruction(turn: Turn, instruction: str, outcome: str, reason: str = "") -> None:
     """Store and journal the one outcome: accepted, refused, malformed, stale or unsupported."""
-    turn.put(Done(id=instruction, outcome=outcome, reason=reason))
+    turn.settled += 1
+    turn.put(Done(id=instruction, n=turn.world.settled_n + turn.settled, outcome=outcome, reason=reason))
     turn.record("instruction.outcome", instruction, outcome=outcome, reason=reason or None)
-    done = turn.world.of["done"]
-    if len(done) >= KEPT:  # one goes for each that comes, also within one delivery
+    done = turn.world.settled()
+    if len(done) >= KEPT:  # the one settled first goes for each that comes, also within one delivery
         oldest = next((key for key in done if ("done", key) not in turn.changes), None)
         if oldest is not None:
             turn.drop("done", oldest)

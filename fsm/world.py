@@ -82,6 +82,8 @@ class World:
         self.free: set[str] = set()  # bays that may take a return, as far as their own row says
         self.order = {bay: n for n, bay in enumerate(layout.bays)}
         self.asset_of_rental: dict[str, str] = {}  # as the directory says
+        self.settled_n = 0  # of the newest stored outcome
+        self._settled_in_order = True  # rows of stored outcomes stand as they were settled
         self.apply({("machine", "machine"): Machine(), ("sensed", ""): Sensed()})
         for bay in layout.bays:
             self.apply({("bay", bay): Bay(id=bay), ("sensed", bay): Sensed()})
@@ -99,6 +101,8 @@ class World:
                 self._index_bay(cast("Bay | None", old), cast("Bay | None", new))
             elif kind == "asset":
                 self._index_asset(cast("Asset | None", old), cast("Asset | None", new))
+            elif kind == "done":
+                self._index_done(cast("Done | None", old), cast("Done | None", new))
             if new is None:
                 rows.pop(key, None)
             else:
@@ -153,6 +157,23 @@ class World:
                     inside.add(bay)
                 else:
                     inside.discard(bay)
+
+    def _index_done(self, old: Done | None, new: Done | None) -> None:
+        if new is None:
+            return
+        if old is not None or new.n <= self.settled_n:  # a journal tells its rows in an order of its own
+            self._settled_in_order = False
+        self.settled_n = max(self.settled_n, new.n)
+
+    def settled(self) -> Mapping[str, Done]:
+        """The stored outcomes, those settled first before the others; rows of one number by their ids."""
+        rows = self.of["done"]
+        if not self._settled_in_order:
+            ordered = sorted(rows.values(), key=lambda done: (done.n, done.id))
+            rows.clear()
+            rows.update((done.id, done) for done in ordered)
+            self._settled_in_order = True
+        return rows
 
     # typed look-ups, for readers outside a step
     def rental(self, key: str) -> Rental | None:
@@ -209,6 +230,7 @@ class Turn:
     changed: bool = False
     proceed: str | None = None  # a terminal whose visit may go on, tried after the fact that allows it
     tags: dict[str, str] = field(default_factory=dict)  # tag -> asset, of assets in `changes`
+    settled: int = 0  # outcomes of instructions so far; one taken back leaves a gap in their numbers
 
     # ------------------------------------------------ reading through the overlay
     def get(self, kind: str, key: str) -> Aggregate | None:

@@ -268,6 +268,21 @@ def test_stored_outcomes_do_not_grow_without_end() -> None:
     assert f"a{batch}.49" in m.world.of["done"], "the oldest go"
 
 
+def test_the_outcome_settled_first_is_forgotten_first_whatever_the_journal_tells_first() -> None:
+    m = bench()
+    m.deliver(*(e.CloudAvailability(f"a{n}", "b1", True, "x") for n in range(KEPT - 1)))  # and the directory's
+    order = [done.n for done in m.world.of["done"].values()]
+    assert order == sorted(set(order)), "each has a number of its own"
+    rows = dict(sorted(m.world.of["done"].items(), reverse=True))  # as a table may stand on disk
+    m.world.of["done"].clear()
+    m.world.apply({("done", key): row for key, row in rows.items()})
+    m.deliver(*(e.CloudAvailability(f"b{n}", "b1", True, "x") for n in range(3)))
+    assert set(rows) - set(m.world.of["done"]) == {"dir", "a0", "a1"}
+    assert {"b0", "b1", "b2"} <= set(m.world.of["done"])
+    m.deliver(e.CloudAvailability("b3", "b1", True, "x"))
+    assert "a2" not in m.world.of["done"] and "b0" in m.world.of["done"]
+
+
 def test_an_update_keeps_an_open_window_open() -> None:
     """Without trusted time nothing would open it anew."""
     m = bench()
