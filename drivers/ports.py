@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol, runtime_checkable
@@ -93,6 +94,13 @@ class Workers(Protocol):
         """Run a picklable function in a child process (memory, crashes and time-outs stay there).
 
         Raises TimeoutError or WorkerDied; the child is replaced.
+        """
+        ...
+
+    def apart(self) -> AbstractAsyncContextManager[Workers]:
+        """Workers with one child process for this user alone, which is gone when the context is left.
+
+        For what is needed now and then and holds much memory: the shared children are kept for the next call.
         """
         ...
 
@@ -305,7 +313,7 @@ class FaceVerifier(Protocol):
 
     A template is bytes of this verifier's own format (a JSON object for a camera, a module's user number for an
     FM22x). Hints are words for the screen while a comparison runs: closer, one_person, hold_still, more_light,
-    look_here, turn, eyes_open.
+    look_here, turn, turn_left, turn_right (the person's own left and right), eyes_open.
     """
 
     @property

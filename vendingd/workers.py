@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import builtins
+import contextlib
 import dataclasses
 import enum
 import functools
@@ -17,7 +18,7 @@ import io
 import os
 import pickle
 import sys
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,10 @@ _OUR_PACKAGES = ("drivers", "fsm", "vendingd")
 _MAX_ANSWER = 64 * 1024 * 1024
 _END_S = 2.0
 """How long a child that was asked to end may take before it is killed."""
+
+
+_APART_IDLE_S = 3600.0
+"""No rest ends it: who asked for a process apart says when it is over."""
 
 
 class RealWorkers:
@@ -72,6 +77,15 @@ class RealWorkers:
                 raise WorkerDied("the workers are closed")
             answer = await self._exchange(timeout_s, request)
         return _result(answer)
+
+    @contextlib.asynccontextmanager
+    async def apart(self) -> AsyncIterator[RealWorkers]:
+        """See ports.Workers. The child is started at the first call and stays while the context lasts."""
+        own = RealWorkers(threads=1, processes=1, idle_s=_APART_IDLE_S)
+        try:
+            yield own
+        finally:
+            await own.aclose()
 
     async def _exchange(self, timeout_s: float, request: bytes) -> bytes:
         while self._resting:

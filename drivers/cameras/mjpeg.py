@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -16,8 +16,16 @@ from pydantic import Field, field_validator
 
 from drivers.cameras.device import CameraDevice, CameraOptions
 from drivers.cameras.multipart import MultipartFrames, boundary_of
-from drivers.ports import Device, Driver, Surroundings, WireLost
+from drivers.ports import Clock, Device, Driver, Surroundings, WireLost
 from drivers.vision.frames import FRAME_MOST_BYTES, Frame
+
+
+def http_address(url: str) -> str:
+    """The url itself. Raises ValueError where it is none of http."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("must be http://host/path or https://host/path")
+    return url
 
 
 class MjpegOptions(CameraOptions):
@@ -37,29 +45,27 @@ class MjpegOptions(CameraOptions):
     @field_validator("url")
     @classmethod
     def _is_http(cls, url: str) -> str:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError("must be http://host/path or https://host/path")
-        return url
+        return http_address(url)
 
 
-class MjpegCamera(CameraDevice):
-    """Role: a source of codes, with Attention."""
+class MjpegSource:
+    """The stream of one camera, opened anew by each `frames()`."""
 
-    def __init__(self, name: str, options: MjpegOptions, surroundings: Surroundings) -> None:
-        super().__init__(name, options, surroundings)
-        self._url = options.url
-        self._timeout_s = options.timeout_s
+    def __init__(self, url: str, timeout_s: float, clock: Clock) -> None:
+        self._url = url
+        self._timeout_s = timeout_s
+        self._clock = clock
 
-    async def _stream(self) -> None:
+    async def frames(self) -> AsyncGenerator[Frame]:
+        """Connect and yield the newest whole frame each time, without end. Raises WireLost."""
         async with self._body() as response:
             content_type = response.headers.get("Content-Type", "")
             boundary = boundary_of(content_type)
             if boundary is None:
                 raise WireLost(f"the camera answers {content_type[:60]!r}, not a Motion JPEG stream: check the url")
-            frames = MultipartFrames(boundary, FRAME_MOST_BYTES)
+            parts = MultipartFrames(boundary, FRAME_MOST_BYTES)
             while True:
-                self._got(await self._next(response, frames))
+                yield await self._next(response, parts)
 
     async def _next(self, response: aiohttp.ClientResponse, frames: MultipartFrames) -> Frame:
         """The newest whole frame that the next bytes complete."""
@@ -96,6 +102,19 @@ class MjpegCamera(CameraDevice):
             raise WireLost(f"no connection to the camera: {exc.strerror or type(exc.os_error).__name__}") from exc
         except (aiohttp.ClientError, OSError, ValueError) as exc:
             raise WireLost(f"the camera's stream broke: {type(exc).__name__}") from exc
+
+
+class MjpegCamera(CameraDevice):
+    """Role: a source of codes, with Attention."""
+
+    def __init__(self, name: str, options: MjpegOptions, surroundings: Surroundings) -> None:
+        super().__init__(name, options, surroundings)
+        self._source = MjpegSource(options.url, options.timeout_s, surroundings.clock)
+
+    async def _stream(self) -> None:
+        async with contextlib.aclosing(self._source.frames()) as frames:
+            async for frame in frames:
+                self._got(frame)
 
 
 def _make(name: str, options: MjpegOptions, surroundings: Surroundings) -> Device:

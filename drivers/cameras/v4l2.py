@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib
+from collections.abc import AsyncGenerator
 from typing import Any, Literal
 
 from pydantic import Field
@@ -54,25 +55,27 @@ def frame_of(captured: Any, at_mono: float) -> Frame:
     return Frame(kind, bytes(captured), at_mono, captured.width, captured.height)
 
 
-class V4l2Camera(CameraDevice):
-    """Role: a source of codes, with Attention."""
+class V4l2Source:
+    """One camera of this computer, opened anew by each `frames()`; only one user can have it at a time."""
 
-    def __init__(self, name: str, options: V4l2Options, surroundings: Surroundings) -> None:
-        super().__init__(name, options, surroundings)
+    def __init__(self, path: str, width: int, height: int, fps: float, surroundings: Surroundings) -> None:
+        """Raises OptionsError where linuxpy is missing."""
         self._video = import_linuxpy()
-        self._options = options
+        self._path, self._width, self._height, self._fps = path, width, height, fps
+        self._clock = surroundings.clock
         self._workers = surroundings.workers
 
-    async def _stream(self) -> None:
-        path = self._options.path
+    async def frames(self) -> AsyncGenerator[Frame]:
+        """Open and yield each frame, without end. Raises WireLost."""
+        path = self._path
         try:
             capture = await self._workers.thread(self._open)
             with contextlib.closing(capture.device), contextlib.closing(capture):
-                async with contextlib.aclosing(aiter(capture)) as frames:
+                async with contextlib.aclosing(aiter(capture)) as captured:
                     while True:
                         async with asyncio.timeout(FRAME_S):
-                            captured = await anext(frames)
-                        self._got(frame_of(captured, self._clock.monotonic()))
+                            one = await anext(captured)
+                        yield frame_of(one, self._clock.monotonic())
         except WireLost:
             raise  # is an OSError too
         except TimeoutError as exc:
@@ -85,14 +88,28 @@ class V4l2Camera(CameraDevice):
     def _open(self) -> Any:
         """A started capture. Runs in a thread: a USB camera takes its time to answer."""
         with contextlib.ExitStack() as undo:
-            device = undo.enter_context(self._video.Device(self._options.path))
+            device = undo.enter_context(self._video.Device(self._path))
             capture = self._video.VideoCapture(device)
-            capture.set_format(self._options.width, self._options.height, "MJPG")
+            capture.set_format(self._width, self._height, "MJPG")
             with contextlib.suppress(OSError):  # not every camera lets its rate be set
-                capture.set_fps(max(self._options.busy_fps, self._options.idle_fps))
+                capture.set_fps(self._fps)
             capture.open()
             undo.pop_all()
         return capture
+
+
+class V4l2Camera(CameraDevice):
+    """Role: a source of codes, with Attention."""
+
+    def __init__(self, name: str, options: V4l2Options, surroundings: Surroundings) -> None:
+        super().__init__(name, options, surroundings)
+        fps = max(options.busy_fps, options.idle_fps)
+        self._source = V4l2Source(options.path, options.width, options.height, fps, surroundings)
+
+    async def _stream(self) -> None:
+        async with contextlib.aclosing(self._source.frames()) as frames:
+            async for frame in frames:
+                self._got(frame)
 
 
 def _make(name: str, options: V4l2Options, surroundings: Surroundings) -> Device:

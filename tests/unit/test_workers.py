@@ -298,3 +298,28 @@ async def test_a_child_ends_with_its_parent(tmp_path: Path) -> None:
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", program, stdout=asyncio.subprocess.PIPE)
     out, _ = await process.communicate()
     await until(lambda: gone(int(out)))
+
+
+async def test_a_process_apart_is_gone_when_its_user_is_done(workers: RealWorkers) -> None:
+    shared = await workers.process(pid, timeout_s=LONG_S)
+    async with workers.apart() as own:
+        first = await own.process(pid, timeout_s=LONG_S)
+        assert first == await own.process(pid, timeout_s=LONG_S) != shared
+        assert first not in workers.children
+    with pytest.raises(ProcessLookupError):
+        os.kill(first, 0)
+    assert await workers.process(pid, timeout_s=LONG_S) == shared
+
+
+async def test_a_process_apart_is_gone_when_its_user_is_cancelled(workers: RealWorkers, tmp_path: Path) -> None:
+    async def use() -> None:
+        async with workers.apart() as own:
+            await own.process(hang, str(tmp_path / "pid"), timeout_s=LONG_S)
+
+    user = asyncio.ensure_future(use())
+    while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():
+        await asyncio.sleep(0.01)
+    user.cancel()
+    await asyncio.wait([user])
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "pid").read_text()), 0)
