@@ -16,6 +16,8 @@ from hw_sim.model.bay import Impossible
 from hw_sim.model.people import Person
 from hw_sim.model.world import Asset, Unknown
 from hw_sim.site import Channel, TerminalSpec
+from hw_sim.wires.fm22x import LOOKS as FM22X_LOOKS
+from hw_sim.wires.fm22x import looks_of
 from hw_sim.wires.readers import rdm6300
 
 Act = Callable[["Acts", Fields, float], "Awaitable[dict[str, Any]] | dict[str, Any]"]
@@ -160,6 +162,33 @@ def _hold_tag(acts: Acts, given: Fields, now: float) -> dict[str, Any]:
     return {"tag": tag}
 
 
+def _hold_badge(acts: Acts, given: Fields, now: float) -> dict[str, Any]:
+    terminal, badge, seconds = acts.terminal(given), given.text("badge"), given.number("seconds", 1.0)
+    reader = acts.machine.badges.get(terminal.badge) if terminal.badge is not None else None
+    if reader is None:
+        raise BadRequest(f"terminal {terminal.id} has no badge reader")
+    try:
+        reader.present(badge)
+    except ValueError as no:
+        raise BadRequest(str(no)) from no
+    acts.replace(reader, seconds, lambda: reader.present(None))
+    return {}
+
+
+def _show_face(acts: Acts, given: Fields, now: float) -> dict[str, Any]:
+    terminal, seconds = acts.terminal(given), given.number("seconds", 5.0)
+    look = given.one_of("look", tuple(FM22X_LOOKS), "live")
+    one, several = given.text_or_none("person"), given.texts("people", [])
+    if (one is None) == (not several):
+        raise BadRequest("show_face takes either a person or people, the nearest first")
+    module = acts.machine.faces.get(terminal.face or "")
+    if module is None:
+        raise BadRequest(f"terminal {terminal.id} has no face module")
+    module.see(looks_of(several or [str(one)], look))
+    acts.replace(module, seconds, lambda: module.see(()))
+    return {}
+
+
 # ---------------------------------------------------------------- at the machine
 def _estop(press: bool) -> Act:
     def act(acts: Acts, given: Fields, now: float) -> dict[str, Any]:
@@ -238,6 +267,8 @@ ACTS: dict[str, tuple[str, Act]] = {
     "type": ("terminal, keys, gap_ms=80", _type),
     "press_return": ("terminal, via=button|keypad, seconds=0.2 -> via", _press_return),
     "hold_tag": ("terminal, tag | asset, seconds=2 -> tag", _hold_tag),
+    "hold_badge": ("terminal, badge, seconds=1 (nfc:04112233, or nfc:random for a phone)", _hold_badge),
+    "show_face": ("terminal, person | people, look=live, seconds=5", _show_face),
     "press_estop": ("", _estop(True)),
     "release_estop": ("", _estop(False)),
     "tamper": ("open=true", _tamper),
@@ -257,6 +288,7 @@ class Acts:
     numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
     _timers: set[asyncio.TimerHandle] = field(default_factory=set)
     _holds: dict[Channel, asyncio.TimerHandle] = field(default_factory=dict)
+    _shown: dict[int, asyncio.TimerHandle] = field(default_factory=dict)
 
     async def do(self, body: object) -> dict[str, Any]:
         """`{do, ...}`. Raises BadRequest, Unknown and Impossible."""
@@ -308,6 +340,13 @@ class Acts:
             self.machine.poke()
 
         self._holds[channel] = self.later(seconds, let_go)
+
+    def replace(self, at: object, seconds: float, undo: Callable[[], None]) -> None:
+        """Undo what is done at this device in a while; something else done at it before that takes its place."""
+        if (old := self._shown.pop(id(at), None)) is not None:
+            old.cancel()
+            self._timers.discard(old)
+        self._shown[id(at)] = self.later(seconds, undo)
 
     def stop(self) -> None:
         for timer in self._timers:

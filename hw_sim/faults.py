@@ -13,7 +13,8 @@ from hw_sim.model.bay import Bay
 from hw_sim.model.sensors import truth
 from hw_sim.model.world import Unknown
 from hw_sim.site import Channel
-from hw_sim.wires.readers import Keypad, Scanner
+from hw_sim.wires.badges import Silent
+from hw_sim.wires.fm22x import FaceModule
 
 WAYS = ("both", "in", "out")
 Apply = Callable[[Machine, str, bool, Fields], "Awaitable[None] | None"]
@@ -126,7 +127,7 @@ def _link_unplugged(machine: Machine, where: str, on: bool, given: Fields) -> No
 
 
 def _silent(machine: Machine, where: str, on: bool, given: Fields) -> None:
-    readers: dict[str, Scanner | Keypad] = {**machine.scanners, **machine.keypads}
+    readers: dict[str, Silent] = {**machine.scanners, **machine.keypads, **machine.powered}
     tags = [reader for channel, reader in machine.tags.items() if channel.device == where]
     if where not in readers and not tags:
         names = sorted({*readers, *(c.device for c in machine.tags)})
@@ -135,6 +136,29 @@ def _silent(machine: Machine, where: str, on: bool, given: Fields) -> None:
         readers[where].silent = on
     for tag in tags:
         tag.silent = on
+
+
+def _face_demo(machine: Machine, where: str, on: bool, given: Fields) -> None:
+    module, stuck = _module(machine, where), given.flag("stuck", False)
+    module.demo, module.demo_stuck = on, on and stuck
+
+
+def _face_state(machine: Machine, where: str, on: bool, given: Fields) -> None:
+    value = given.one_of("state", ("error", "invalid"), "error")
+    _module(machine, where).state = {"error": 2, "invalid": 3}[value] if on else 0
+
+
+def _device_restarts(machine: Machine, where: str, on: bool, given: Fields) -> None:
+    if where not in machine.powered:
+        raise Unknown(f"no such device {where!r}; there are: {', '.join(machine.powered) or 'none'}")
+    if on:
+        machine.powered[where].restarted()
+
+
+def _module(machine: Machine, where: str) -> FaceModule:
+    if where not in machine.faces:
+        raise Unknown(f"no face module {where!r}; there are: {', '.join(machine.faces) or 'none'}")
+    return machine.faces[where]
 
 
 def _camera(which: str) -> Apply:
@@ -181,7 +205,13 @@ FAULTS = {
         Fault("echo", "device", "the adapter hears itself: what is sent comes back before the answer", "", _echo),
         Fault("link_unplugged", "device", "the adapter is pulled: its pty closes and its path vanishes", "",
               _link_unplugged),
-        Fault("scanner_silent", "device", "a scanner, keypad or tag reader says nothing", "", _silent),
+        Fault("scanner_silent", "device", "a scanner, keypad, reader or face module says nothing", "", _silent),
+        Fault("face_demo", "device", "a face module is in demo mode: every face is the right one; `stuck`: for ever",
+              "stuck=false", _face_demo),
+        Fault("face_state", "device", "a face module says that it is out of order", "state=error|invalid",
+              _face_state),
+        Fault("device_restarts", "device", "a badge reader or face module loses its power for a moment", "",
+              _device_restarts),
         Fault("camera_dark", "device", "the camera sees nobody", "", _camera("dark")),
         Fault("camera_frozen", "device", "the camera's stream stays open without a frame", "", _camera("frozen")),
         Fault("power_off", "machine", "every device is dead, the physical world goes on", "", _power_off),

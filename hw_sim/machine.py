@@ -17,12 +17,14 @@ from hw_sim.model.sensors import sensed
 from hw_sim.model.world import Asset, Unknown, World
 from hw_sim.scenario import Scenario
 from hw_sim.site import Channel, DeviceSpec, Site, SiteError
+from hw_sim.wires.badges import BadgeReader, Powered
+from hw_sim.wires.fm22x import FaceModule, FM22xOptions, enrolled
 from hw_sim.wires.kerong_cu48 import BoardsCU48, CU48Options
 from hw_sim.wires.line import Line
 from hw_sim.wires.lock_8a import Board8AOptions, Boards8A
+from hw_sim.wires.pn532 import CardReader
 from hw_sim.wires.readers import Keypad, Scanner, TagReader
 
-SERIAL = {"lock-8a", "kerong-cu48", "line-scanner", "serial-keypad", "rdm6300"}
 PULSE = 0.5
 
 
@@ -39,6 +41,9 @@ class Machine:
         self.scanners: dict[str, Scanner] = {}
         self.keypads: dict[str, Keypad] = {}
         self.tags: dict[Channel, TagReader] = {}
+        self.badges: dict[Channel, BadgeReader] = {}
+        self.faces: dict[str, FaceModule] = {}
+        self.powered: dict[str, Powered] = {}  # devices with a state of their own that a loss of power ends
         self.cameras: dict[str, Camera] = {}
         self.held: dict[Channel, str] = {}  # tags held by hand before a reader
         self.unplugged: set[str] = set()
@@ -124,6 +129,15 @@ class Machine:
                 line = self._line(device, port, i, grain=14)
                 repeat_s = extra.get("repeat_ms", 500) / 1000
                 self.tags[Channel(device.name, i)] = TagReader(line, self.log, repeat_s)
+        elif device.driver == "pn532":
+            line = self._line(device, device.get("port", None), baud=115200, grain=8)
+            reader = CardReader(line, self.log, self.rng(f"cards/{device.name}"))
+            self.badges[Channel(device.name, 1)] = self.powered[device.name] = reader
+        elif device.driver == "fm22x":
+            line = self._line(device, device.get("port", None), baud=115200, grain=8)
+            module = FaceModule(line, self.log, FM22xOptions(str(extra.get("serial", f"SIM-{device.name}"))),
+                                enrolled(extra.get("enrolled", {})))  # fmt: skip
+            self.faces[device.name] = self.powered[device.name] = module
         elif device.driver == "mjpeg-camera":
             fps = float(extra.get("fps", FPS))
             self.cameras[device.name] = camera_of(device, self.log, self.rng(f"camera/{device.name}"), fps)
@@ -146,13 +160,15 @@ class Machine:
             for (device, _), line in self.lines.items():
                 if device not in self.unplugged:
                     line.plug()
+                    self._has_power(device, True)
             if not self.gpio_away:
                 await self.gpio.start()
             await self.camera_host.start()
             return
         for reader in self.tags.values():
             reader.see(None)
-        for line in self.lines.values():
+        for (device, _), line in self.lines.items():
+            self._has_power(device, False)
             line.unplug()
         await self.gpio.stop()
         await self.camera_host.stop()
@@ -181,7 +197,13 @@ class Machine:
                 line.plug()
             else:
                 line.unplug()
+        self._has_power(device, on and self.world.powered)
         self.poke()
+
+    def _has_power(self, device: str, on: bool) -> None:
+        """Badge readers and face modules are fed by their adapters."""
+        if (fed := self.powered.get(device)) is not None:
+            (fed.restarted if on else fed.stop)()
 
     def lines_of(self, device: str) -> list[Line]:
         """The serial lines of a device. Raises Unknown, naming those that there are."""

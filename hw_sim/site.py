@@ -48,6 +48,8 @@ class TerminalSpec:
     keypad: str | None
     return_key: Channel | None
     tag: Channel | None
+    badge: Channel | None = None
+    face: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,9 +141,11 @@ def _bay(table: dict[str, Any]) -> BaySpec:
 
 
 def _terminal(table: dict[str, Any]) -> TerminalSpec:
-    key, tag = table.get("return_key"), table.get("tag")
-    return TerminalSpec(table["id"], tuple(table.get("codes", ())), table.get("keypad"),
-                        Channel.parse(key) if key else None, Channel.parse(tag) if tag else None)  # fmt: skip
+    wires = {role: Channel.parse(table[role]) for role in ("return_key", "tag", "badge") if table.get(role)}
+    return TerminalSpec(
+        table["id"], tuple(table.get("codes", ())), table.get("keypad"), wires.get("return_key"), wires.get("tag"),
+        wires.get("badge"), table.get("face"),
+    )  # fmt: skip
 
 
 def _check_references(site: Site) -> None:
@@ -149,8 +153,8 @@ def _check_references(site: Site) -> None:
     for b in site.bays.values():
         wanted.extend((f"bay {b.id}, {role}", channel.device) for role, channel in b.wires.items())
     for t in site.terminals.values():
-        wanted.extend((f"terminal {t.id}", d) for d in (*t.codes, t.keypad) if d)
-        wanted.extend((f"terminal {t.id}", c.device) for c in (t.return_key, t.tag) if c)
+        wanted.extend((f"terminal {t.id}", d) for d in (*t.codes, t.keypad, t.face) if d)
+        wanted.extend((f"terminal {t.id}", c.device) for c in (t.return_key, t.tag, t.badge) if c)
     if site.estop:
         wanted.append(("estop", site.estop.device))
     for where, device in wanted:

@@ -134,8 +134,8 @@ def encode(command: Command, data: bytes = b"") -> bytes:
 
 
 def normal_mode() -> bytes:
-    """Read cards by the chip itself, without a security module (time-out 17, as NXP's examples have it)."""
-    return encode(Command.SAM, bytes.fromhex("01 17 00"))
+    """Read cards by the chip itself, without a security module."""
+    return encode(Command.SAM, b"\x01")
 
 
 def firmware() -> bytes:

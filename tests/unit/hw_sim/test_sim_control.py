@@ -7,6 +7,7 @@ import random
 import signal
 import socket
 import sys
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,10 @@ from hw_sim.machine import Machine
 from hw_sim.scenario import parse_scenario, read_scenario
 from hw_sim.scenes import phone_scene
 from hw_sim.site import SiteError, expand, parse_site
+from hw_sim.wires.fm22x import framed
+from hw_sim.wires.frames import Frame
+from hw_sim.wires.pn532 import CardReader
+from tests.unit.hw_sim.sim_waiting import until
 
 SCENARIOS = Path(__file__).parents[3] / "hw_sim" / "scenarios"
 
@@ -44,6 +49,8 @@ def a_site(port: int = 1) -> dict[str, Any]:
             "tags": {"driver": "rdm6300", "ports": ["ports/t1", "ports/t2"]},
             "desk": {"driver": "rdm6300", "ports": ["ports/desk"]},
             "keys": {"driver": "gpio-input", "sense": "button", "pins": [4]},
+            "badges": {"driver": "pn532", "port": "ports/badges"},
+            "eye": {"driver": "fm22x", "port": "ports/eye"},
             "cam": {"driver": "mjpeg-camera", "url": f"http://127.0.0.1:{port}/video"},
         },
         "bays": [{"n": [1, 2], "id": "bay-{n}", "fits": ["car"], "lock": "bus:{n}", "tag": "tags:{n}"}],
@@ -54,6 +61,8 @@ def a_site(port: int = 1) -> dict[str, Any]:
                 "keypad": "pad",
                 "return_key": "keys:1",
                 "tag": "desk",
+                "badge": "badges",
+                "face": "eye",
             }
         ],
     }
@@ -181,10 +190,44 @@ async def test_acts_at_a_terminal_reach_its_wires(plant: Client) -> None:
     assert status == 400
 
 
+async def test_badges_and_faces_are_shown_for_a_while(plant: Client) -> None:
+    reader = next(iter(plant.machine.badges.values()))
+    module = plant.machine.faces["eye"]
+    assert isinstance(reader, CardReader)
+    await plant.act("hold_badge", badge="nfc:04112233", seconds=20)
+    await plant.act("hold_badge", badge="nfc:random", seconds=0.05)  # takes the other one's place
+    assert reader.uid is not None and reader.uid[0] == 0x08
+    await plant.act("show_face", person="alice", seconds=20)
+    await plant.act("show_face", people=["bob", "alice"], look="print", seconds=0.05)
+    assert [(one.person, one.look) for one in module.standing] == [("bob", "print"), ("alice", "print")]
+    await until(lambda: reader.uid is None and module.standing == ())
+    for wrong in (
+        {"do": "hold_badge", "badge": "nfc:0411"},
+        {"do": "hold_badge", "badge": "wiegand26:00112233"},
+        {"do": "show_face"},
+        {"do": "show_face", "person": "alice", "people": ["bob"]},
+        {"do": "show_face", "person": "alice", "look": "odd"},
+    ):
+        status, answer = await plant.post("/act", **wrong)
+        assert status == 400, answer
+
+
+async def test_power_ends_what_a_face_module_was_doing(plant: Client) -> None:
+    module = plant.machine.faces["eye"]
+    now = time.monotonic()
+    module.act(Frame(framed(0x12, bytes([0, 200])), now, now))
+    assert module.busy
+    await plant.post("/faults", name="link_unplugged", device="eye")
+    assert not module.busy
+
+
 async def test_every_fault_goes_on_and_off(plant: Client) -> None:
     known = {f["name"]: f for f in (await plant.get("/faults"))["known"]}
     assert set(known) == set(FAULTS) and all(f["does"] for f in known.values())
-    at = {"scanner_silent": "scan", "camera_dark": "cam", "camera_frozen": "cam"}
+    at = {
+        "scanner_silent": "scan", "camera_dark": "cam", "camera_frozen": "cam",
+        "face_demo": "eye", "face_state": "eye", "device_restarts": "badges",
+    }  # fmt: skip
     for name, fault in known.items():
         where: dict[str, Any] = {}
         if fault["at"].startswith("bay"):
