@@ -33,7 +33,7 @@ THIRD_PARTY = {
     "vendingd": {"aiohttp", "cbor2", "cryptography", "msgspec", "pydantic", "yarl"},
     "hw_sim": {"aiohttp", "cbor2", "cryptography", "gpiozero", "numpy", "PIL", "zxingcpp"},
     "tests": {
-        "aiohttp", "cbor2", "cryptography", "gpiozero", "hypothesis", "jsonschema", "msgspec", "numpy",
+        "aiohttp", "apsw", "cbor2", "cryptography", "gpiozero", "hypothesis", "jsonschema", "msgspec", "numpy",
         "openapi_spec_validator", "packaging", "PIL", "pydantic", "pytest", "pytest_asyncio", "qrcode", "referencing",
         "serial", "transitions", "yaml", "zxingcpp",
     },

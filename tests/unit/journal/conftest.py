@@ -1,13 +1,17 @@
-"""Journals to test: the real one on a file and the one in memory, made the same way."""
+"""Journals to test: the real one on a file, the same on a simulated disk, and one in memory, made the same way."""
 
 from __future__ import annotations
 
 import hashlib
+import random
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
 
+from tests.simulation.disk.medium import SimDisk
+from tests.simulation.disk.store import journal_on
+from tests.unit.virtual import LoopClock
 from vendingd.journal.api import NewRecord, Probe, Store
 from vendingd.journal.memory import MemoryDisk, MemoryStore
 from vendingd.journal.store import Journal
@@ -78,7 +82,30 @@ def memory() -> Callable[..., MemoryStore]:
     return make
 
 
-@pytest.fixture(params=["sqlite", "memory"])
-def make(request: pytest.FixtureRequest, journal: Callable[..., Journal], memory: Callable[..., MemoryStore]) -> Make:
-    """Makes stores of either sort; each one made is on the same disk as those before it."""
-    return journal if request.param == "sqlite" else memory
+@pytest.fixture
+async def simulated() -> AsyncIterator[Callable[..., Journal]]:
+    """Makes journals on one simulated disk; closes them at the end."""
+    made: list[Journal] = []
+    chance, tokens = random.Random(1), Tokens()
+    disk = SimDisk(chance)
+
+    def make(boot_id: str = "boot-1", machine: str = "tower-01", probe: Probe = lambda label: None) -> Journal:
+        made.append(
+            journal_on(
+                disk, machine=machine, boot_id=boot_id, token=tokens, probe=probe, clock=LoopClock(),
+                random=chance, latency_s=(0.0, 0.0),
+            )
+        )  # fmt: skip
+        return made[-1]
+
+    yield make
+    for one in made:
+        await one.close()
+
+
+@pytest.fixture(params=["sqlite", "simulated", "memory"])
+def make(request: pytest.FixtureRequest) -> Make:
+    """Makes stores of each sort; each one made is on the same disk as those before it."""
+    fixture = {"sqlite": "journal", "simulated": "simulated", "memory": "memory"}[request.param]
+    made: Make = request.getfixturevalue(fixture)
+    return made
