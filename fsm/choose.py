@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from fsm.bay_custody import tagged
+from fsm.indexes import may_take
 from fsm.model import FAULTS, Bay, BayState, Occupancy, Rental, RentalState
 from fsm.policy import Alternatives, combined
 from fsm.table import Refused
 from fsm.values import replace
-from fsm.world import Turn, may_take
+from fsm.world import Turn
 
 
 def alternatives(demands: tuple[str, ...]) -> Alternatives | None:
@@ -66,7 +67,7 @@ def pick(turn: Turn, rental: Rental) -> tuple[str, str]:
         if unusable(bay, turn, rental.id) is None:
             assert bay.asset is not None
             return bay.id, bay.asset
-    whys = [unusable(bay, turn, rental.id) for bay in turn.bays_with_class(rental.asset_class)]
+    whys = (unusable(bay, turn, rental.id) for bay in turn.bays_stirring(rental.asset_class))
     soon = next((why for why in whys if why in ("settling", "bay_in_use")), None)
     raise Refused(soon or "none_available", rental.asset_class)
 

@@ -13,20 +13,18 @@ from typing import Any, cast
 
 from fsm.effects import Effect
 from fsm.events import Event
+from fsm.indexes import Indexes, may_take, stirs
 from fsm.model import (
-    FAULTS,
     FINAL,
     PENDING,
     Aggregate,
     Asset,
     Bay,
-    BayState,
     Done,
     Incident,
     Layout,
     Machine,
     Now,
-    Occupancy,
     PassKey,
     Rental,
     RentalState,
@@ -68,22 +66,13 @@ class Record:
     data: Mapping[str, Any]
 
 
-class World:
+class World(Indexes):
     """Everything the machine knows now. Reads are O(1) or over an index; never a scan of all rentals."""
 
     def __init__(self, layout: Layout) -> None:
+        super().__init__({kind: {} for kind in TYPE_OF})
         self.layout = layout
-        self.of: dict[str, dict[str, Any]] = {kind: {} for kind in TYPE_OF}
-        self.rentals_of_asset: dict[str, set[str]] = {}  # named or held by rentals that are not final
-        self.holders: dict[str, set[str]] = {}  # the same, of rentals that have not had it yet
-        self.bay_of_asset: dict[str, str] = {}  # believed inside
-        self.asset_of_tag: dict[str, str] = {}
-        self.bays_with: dict[str, set[str]] = {}  # asset class -> bays with such an asset inside
-        self.free: set[str] = set()  # bays that may take a return, as far as their own row says
         self.order = {bay: n for n, bay in enumerate(layout.bays)}
-        self.asset_of_rental: dict[str, str] = {}  # as the directory says
-        self.settled_n = 0  # of the newest stored outcome
-        self._settled_in_order = True  # rows of stored outcomes stand as they were settled
         self.apply({("machine", "machine"): Machine(), ("sensed", ""): Sensed()})
         for bay in layout.bays:
             self.apply({("bay", bay): Bay(id=bay), ("sensed", bay): Sensed()})
@@ -95,85 +84,11 @@ class World:
         for (kind, key), new in changes.items():
             rows = self.of[kind]
             old = rows.get(key)
-            if kind == "rental":
-                self._index_rental(cast("Rental | None", old), cast("Rental | None", new))
-            elif kind == "bay":
-                self._index_bay(cast("Bay | None", old), cast("Bay | None", new))
-            elif kind == "asset":
-                self._index_asset(cast("Asset | None", old), cast("Asset | None", new))
-            elif kind == "done":
-                self._index_done(cast("Done | None", old), cast("Done | None", new))
             if new is None:
                 rows.pop(key, None)
             else:
                 rows[key] = new
-
-    def _index_rental(self, old: Rental | None, new: Rental | None) -> None:
-        for rental, add in ((old, False), (new, True)):
-            if rental is None or rental.state in FINAL:
-                continue
-            indexes = (self.rentals_of_asset, self.holders) if rental.state in PENDING else (self.rentals_of_asset,)
-            for asset in {rental.named, rental.asset} - {None}:
-                for index in indexes:
-                    _enter(index, cast(str, asset), rental.id, add=add)
-
-    def _index_bay(self, old: Bay | None, new: Bay | None) -> None:
-        if old is not None and old.asset is not None:
-            if self.bay_of_asset.get(old.asset) == old.id:
-                del self.bay_of_asset[old.asset]
-            known = self.of["asset"].get(old.asset)
-            if known is not None:
-                self.bays_with.get(known.asset_class, set()).discard(old.id)
-        if new is None:
-            return
-        if new.asset is not None:
-            self.bay_of_asset[new.asset] = new.id
-            known = self.of["asset"].get(new.asset)
-            if known is not None:
-                self.bays_with.setdefault(known.asset_class, set()).add(new.id)
-        if may_take(new):
-            self.free.add(new.id)
-        else:
-            self.free.discard(new.id)
-
-    def _index_asset(self, old: Asset | None, new: Asset | None) -> None:
-        for asset, add in ((old, False), (new, True)):
-            if asset is None:
-                continue
-            for tag in asset.tags:
-                if add:
-                    self.asset_of_tag[tag] = asset.id
-                elif self.asset_of_tag.get(tag) == asset.id:
-                    del self.asset_of_tag[tag]
-            if asset.rental is not None:
-                if add:
-                    self.asset_of_rental[asset.rental] = asset.id
-                elif self.asset_of_rental.get(asset.rental) == asset.id:
-                    del self.asset_of_rental[asset.rental]
-            bay = self.bay_of_asset.get(asset.id)
-            if bay is not None:
-                inside = self.bays_with.setdefault(asset.asset_class, set())
-                if add:
-                    inside.add(bay)
-                else:
-                    inside.discard(bay)
-
-    def _index_done(self, old: Done | None, new: Done | None) -> None:
-        if new is None:
-            return
-        if old is not None or new.n <= self.settled_n:  # a journal tells its rows in an order of its own
-            self._settled_in_order = False
-        self.settled_n = max(self.settled_n, new.n)
-
-    def settled(self) -> Mapping[str, Done]:
-        """The stored outcomes, those settled first before the others; rows of one number by their ids."""
-        rows = self.of["done"]
-        if not self._settled_in_order:
-            ordered = sorted(rows.values(), key=lambda done: (done.n, done.id))
-            rows.clear()
-            rows.update((done.id, done) for done in ordered)
-            self._settled_in_order = True
-        return rows
+            self.changed(kind, key, old, new)
 
     # typed look-ups, for readers outside a step
     def rental(self, key: str) -> Rental | None:
@@ -191,29 +106,6 @@ class World:
     @property
     def machine(self) -> Machine:
         return cast(Machine, self.of["machine"]["machine"])
-
-
-def _enter(index: dict[str, set[str]], key: str, member: str, *, add: bool) -> None:
-    members = index.setdefault(key, set())
-    if add:
-        members.add(member)
-    else:
-        members.discard(member)
-        if not members:
-            del index[key]
-
-
-def may_take(bay: Bay) -> bool:
-    """Whether a bay could take an asset, as far as its own row says."""
-    return (
-        bay.state is BayState.SECURED
-        and bay.asset is None
-        and bay.occupancy is Occupancy.EMPTY
-        and bay.grant is None
-        and bay.in_service
-        and bay.quarantined is None
-        and not bay.alarms & FAULTS
-    )
 
 
 @dataclass(slots=True)
@@ -316,28 +208,31 @@ class Turn:
     def rental_out_with(self, asset: str) -> Rental | None:
         return next(iter(self.rentals_out_with(asset)), None)
 
-    def bays_with_class(self, asset_class: str) -> Iterator[Bay]:
-        """Bays with such an asset inside, in the site's order; lazily, most callers want the first that works."""
+    def bays_stirring(self, asset_class: str) -> Iterator[Bay]:
+        """Bays with such an asset inside that are at work or not yet sensed, in the site's order."""
         inside: Set[str] = self.world.bays_with.get(asset_class, frozenset())
-        changed = {key for (kind, key) in self.changes if kind == "bay"}
-        for key in self._in_order(inside, changed):
+        changed = {key for (kind, key) in self.changes if key and kind in ("bay", "sensed")}
+        for key in self._in_order(inside & self.world.stirring, changed):
             bay = self.bay(key)
-            if bay.asset is not None and (a := self.asset(bay.asset)) is not None and a.asset_class == asset_class:
+            if self._has(bay, asset_class) and stirs(bay, self.sensed(key)):
                 yield bay
 
     def bays_with_loose(self, asset_class: str, but: str) -> Iterator[Bay]:
-        """Those of `bays_with_class` whose asset no other rental holds."""
-        rows, holders = self.world.of["bay"], self.world.holders
+        """Bays with such an asset inside that no other rental holds, in the site's order; lazily: one is enough."""
         inside: Set[str] = self.world.bays_with.get(asset_class, frozenset())
-        changed = {key for (kind, key) in self.changes if kind == "bay"}
-        looked_at = {but, *(key for (kind, key) in self.changes if kind == "rental")}
-        for key in self._in_order(inside, changed):
-            if key not in changed and not holders.get(rows[key].asset, looked_at) <= looked_at:
-                continue  # by a rental that this turn has not touched
+        touched = {but, *(key for (kind, key) in self.changes if kind == "rental")}
+        looked_at = {key for (kind, key) in self.changes if kind == "bay"}
+        for known in filter(None, map(self.world.rental, touched)):  # what they held may be loose by now
+            places = (self.world.bay_of_asset.get(asset or "") for asset in (known.named, known.asset))
+            looked_at.update(place for place in places if place is not None)
+        for key in self._in_order(inside & self.world.loose, looked_at):
             bay = self.bay(key)
-            known = self.asset(bay.asset) if bay.asset is not None else None
-            if known is not None and known.asset_class == asset_class and not self.held(known.id, but):
+            if self._has(bay, asset_class) and not self.held(bay.asset or "", but):
                 yield bay
+
+    def _has(self, bay: Bay, asset_class: str) -> bool:
+        known = self.asset(bay.asset) if bay.asset is not None else None
+        return known is not None and known.asset_class == asset_class
 
     def _in_order(self, ids: Set[str], changed: Set[str]) -> Iterator[str]:
         """Bays of either set in the site's order: sorted where they are few, else by walking through all."""
