@@ -340,9 +340,11 @@ def _receive(visit: Visit, asset: str, turn: Turn) -> Visit:
 def reopen(visit: Visit, event: PassPresented, turn: Turn) -> Visit:
     """All factors of the pick-up, only spent and the window not asked."""
     _reopen_checks(visit, event, turn)
+    rental = turn.rental(event.rental)
+    assert rental is not None
     turn.post("rental", event.rental, Reopen(visit.id))
-    visit = _fresh(visit, turn)
-    return replace(visit, rental=event.rental, have=frozenset({"pass"}), demands=event.demands, reason="reopening")
+    visit = replace(_fresh(visit, turn), rental=rental.id, bay=rental.bay, reason="reopening")
+    return replace(visit, have=frozenset({"pass"}), demands=event.demands)
 
 
 def _reopen_checks(visit: Visit, event: PassPresented, turn: Turn) -> None:
@@ -373,8 +375,8 @@ def reopen_and_ask(visit: Visit, event: PassPresented, turn: Turn) -> Visit:
         raise Refused("locked_out")
     have = frozenset({"pass"})
     wants = _next_factor(turn, visit, rental, have, event.demands)
-    visit = replace(_fresh(visit, turn), rental=rental.id, have=have, demands=event.demands, wants=wants)
-    return turn.arm_in(visit, "visit", turn.layout.timing.claim_s)
+    visit = replace(_fresh(visit, turn), rental=rental.id, bay=rental.bay, have=have, wants=wants)
+    return turn.arm_in(replace(visit, demands=event.demands), "visit", turn.layout.timing.claim_s)
 
 
 # ---------------------------------------------------------------- a return by the asset's own tag

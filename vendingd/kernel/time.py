@@ -25,7 +25,7 @@ ASK_AGAIN_S = 5.0
 STEP_S = 2.0  # calendar and elapsed time part by more than this only where somebody sets the clock (a leap second is 1)
 HOLD_S = 60 * 86400.0  # the kernel takes its word back after nine hours without a time server; the clock goes on well
 HOLD_DRIFT = 1e-4  # a poor oscillator's: nine minutes in sixty days
-FLOOR_PACE = 0.999  # of elapsed time: slower than any oscillator, so that a floor stays one
+FLOOR_PACE = 1 - 2e-4  # of elapsed time: slower than any oscillator, so that a floor stays one
 
 
 class SystemClock:

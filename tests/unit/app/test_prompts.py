@@ -63,3 +63,27 @@ def test_support_can_be_told_which_visit_it_was() -> None:
 def test_a_machine_without_a_journal_says_so() -> None:
     m = bench()
     assert prompt(m.world, "front", "journal full: …", "")["code"] == "unavailable"
+
+
+@pytest.mark.parametrize("demands", [(), ("pass+pin",)])
+def test_who_opens_the_bay_again_is_told_which_door(demands: tuple[str, ...]) -> None:
+    m = bench()
+    m.book(demands=demands, pin="sealed")
+    m.show()
+    if demands:
+        m.tell(e.PinEntered("front", "1234"))
+        m.check_pin(ok=True)
+    m.sent("b1")
+    m.open("b1")
+    m.close("b1", presence=False, tag=None)
+    assert m.bring_back() == "b1"
+    m.show()
+    if demands:
+        assert shown(m) == "enter_pin"
+        m.tell(e.PinEntered("front", "1234"))
+        m.check_pin(ok=True)
+    assert prompt(m.world, "front", None, "")["code"] == "open_door"
+    assert prompt(m.world, "front", None, "")["params"] == {"bay": "b1"}
+    m.sent("b1")
+    m.open("b1")
+    assert shown(m) == "take_and_close"
