@@ -102,15 +102,18 @@ class _Decision(_Transition):
 
     def execute(self, event_data: Any) -> bool:
         """Deciding is not doing: the guards are asked, no callback runs, no state changes."""
-        return all(guard.check(event_data) for guard in self.conditions)
+        for guard in self.conditions:  # noqa: SIM110 - a generator costs more than the guards
+            if not guard.check(event_data):
+                return False
+        return True
 
 
 class _Trigger(_TEvent):
-    def decide(self, aggregate: Any, event: Event, turn: Turn) -> Any:
+    def decide(self, aggregate: Any, state: str, event: Event, turn: Turn) -> Any:
         """The first transition from this state whose guards all hold; `.failed` is the last guard that did not."""
         data: Any = _EventData(None, self, self.machine, aggregate, (event, turn), {})
         data.failed = "wrong_state"
-        for transition in self.transitions[aggregate.state.name]:
+        for transition in self.transitions[state]:
             data.transition = transition
             if transition.execute(data):
                 data.result = True
@@ -139,6 +142,7 @@ class Table(Generic[A, S]):
             queued=False,
             send_event=False,
         )
+        self._name_of = {state: state.name for state in states}  # an enum's own way to its name is a slow one
         self._row_of: dict[int, Row[A, Any, S]] = {}
         for row in self.rows:
             for source in row.source:
@@ -160,12 +164,12 @@ class Table(Generic[A, S]):
     def decide(self, aggregate: A, event: Event, turn: Turn) -> A:
         """The aggregate after the event. Raises Refused for a request, Defect for a fact without an outcome."""
         trigger: Any = self._machine.events.get(type(event).__name__)
-        state = aggregate.state.name
+        state = self._name_of[aggregate.state]
         if trigger is None or state not in trigger.transitions:
             if isinstance(event, Fact):
                 raise Defect(f"{self.name} {aggregate.id}: no outcome for {type(event).__name__} in {state}")
             raise Refused("wrong_state", state)
-        data = trigger.decide(aggregate, event, turn)
+        data = trigger.decide(aggregate, state, event, turn)
         if not data.result:
             if isinstance(event, Fact):
                 raise Defect(f"{self.name} {aggregate.id}: {type(event).__name__} in {state}: {data.failed}")

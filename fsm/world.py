@@ -53,6 +53,8 @@ KIND_OF: Mapping[type[Aggregate], str] = {
 }
 TYPE_OF: Mapping[str, type[Aggregate]] = {kind: cls for cls, kind in KIND_OF.items()}
 
+UNCHANGED: Any = object()  # by a turn; None is a row that it dropped
+
 Key = tuple[str, str]
 Changes = Mapping[Key, Aggregate | None]
 
@@ -125,38 +127,46 @@ class Turn:
     settled: int = 0  # outcomes of instructions so far; one taken back leaves a gap in their numbers
 
     # ------------------------------------------------ reading through the overlay
+    def _row(self, kind: str, key: str) -> Any:
+        known = self.changes.get((kind, key), UNCHANGED)
+        return self.world.of[kind].get(key) if known is UNCHANGED else known
+
     def get(self, kind: str, key: str) -> Aggregate | None:
-        if (kind, key) in self.changes:
-            return self.changes[kind, key]
-        return cast("Aggregate | None", self.world.of[kind].get(key))
+        row: Aggregate | None = self._row(kind, key)
+        return row
 
     def rental(self, key: str) -> Rental | None:
-        return cast("Rental | None", self.get("rental", key))
+        row: Rental | None = self._row("rental", key)
+        return row
 
     def bay(self, key: str) -> Bay:
-        bay = self.get("bay", key)
-        if bay is None:
+        row: Bay | None = self._row("bay", key)
+        if row is None:
             raise Refused("unknown_bay", key)
-        return cast(Bay, bay)
+        return row
 
     def sensed(self, key: str) -> Sensed:
-        return cast(Sensed, self.get("sensed", key))
+        row: Sensed = self._row("sensed", key)
+        return row
 
     def visit(self, key: str) -> Visit:
-        visit = self.get("visit", key)
-        if visit is None:
+        row: Visit | None = self._row("visit", key)
+        if row is None:
             raise Refused("unknown_terminal", key)
-        return cast(Visit, visit)
+        return row
 
     def asset(self, key: str) -> Asset | None:
-        return cast("Asset | None", self.get("asset", key))
+        row: Asset | None = self._row("asset", key)
+        return row
 
     def spent(self, key: str) -> Spent | None:
-        return cast("Spent | None", self.get("spent", key))
+        row: Spent | None = self._row("spent", key)
+        return row
 
     @property
     def machine(self) -> Machine:
-        return cast(Machine, self.get("machine", "machine"))
+        row: Machine = self._row("machine", "machine")
+        return row
 
     @property
     def layout(self) -> Layout:
@@ -212,7 +222,7 @@ class Turn:
         """Bays with such an asset inside that are at work or not yet sensed, in the site's order."""
         inside: Set[str] = self.world.bays_with.get(asset_class, frozenset())
         changed = {key for (kind, key) in self.changes if key and kind in ("bay", "sensed")}
-        for key in self._in_order(inside & self.world.stirring, changed):
+        for key in self._in_order(inside, self.world.stirring, changed):
             bay = self.bay(key)
             if self._has(bay, asset_class) and stirs(bay, self.sensed(key)):
                 yield bay
@@ -225,7 +235,7 @@ class Turn:
         for known in filter(None, map(self.world.rental, touched)):  # what they held may be loose by now
             places = (self.world.bay_of_asset.get(asset or "") for asset in (known.named, known.asset))
             looked_at.update(place for place in places if place is not None)
-        for key in self._in_order(inside & self.world.loose, looked_at):
+        for key in self._in_order(inside, self.world.loose, looked_at):
             bay = self.bay(key)
             if self._has(bay, asset_class) and not self.held(bay.asset or "", but):
                 yield bay
@@ -234,12 +244,12 @@ class Turn:
         known = self.asset(bay.asset) if bay.asset is not None else None
         return known is not None and known.asset_class == asset_class
 
-    def _in_order(self, ids: Set[str], changed: Set[str]) -> Iterator[str]:
-        """Bays of either set in the site's order: sorted where they are few, else by walking through all."""
-        if (len(ids) + len(changed)) * 4 <= len(self.layout.bays):
-            yield from sorted(ids | changed, key=self.world.order.__getitem__)
+    def _in_order(self, one: Set[str], other: Set[str], changed: Set[str]) -> Iterator[str]:
+        """Bays of both sets, and changed ones, in the site's order: sorted where few, else by walking through all."""
+        if (min(len(one), len(other)) + len(changed)) * 4 <= len(self.layout.bays):
+            yield from sorted((one & other) | changed, key=self.world.order.__getitem__)
         else:
-            yield from (key for key in self.layout.bays if key in ids or key in changed)
+            yield from (key for key in self.layout.bays if (key in one and key in other) or key in changed)
 
     def held(self, asset: str, but: str) -> bool:
         """Whether another rental names the asset, or has chosen it."""
@@ -256,7 +266,7 @@ class Turn:
     def free_bays(self) -> Iterator[Bay]:
         """Bays that may take an asset, in the site's order; lazily, most callers want the first that fits."""
         free, changed = self.world.free, {key for (kind, key) in self.changes if kind == "bay"}
-        for key in self._in_order(free, changed):
+        for key in self._in_order(free, free, changed):
             if may_take(bay := self.bay(key)):
                 yield bay
 
