@@ -157,4 +157,6 @@ def _tls(certificate: str | Path | None, key: str | Path | None, ca: str | Path 
 
 def _in_words(error: BaseException) -> str:
     text = str(error) or type(error).__name__
+    if "certificate is not yet valid" in text or "certificate has expired" in text:
+        text = f"is this machine's clock right? {text}"  # TLS looks at nothing else
     return text if len(text) <= 300 else text[:300] + "…"

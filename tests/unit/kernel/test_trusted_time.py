@@ -59,5 +59,67 @@ def test_the_kernel_is_asked_now_and_then_only() -> None:
     assert len(asked) == 2
 
 
+def test_a_clock_that_is_set_is_noticed_at_once() -> None:
+    """Before the kernel is asked as usual: in between, a year too late, every reservation would expire for good."""
+    clock, synchronised = Clock(BUILD_UTC + DAY), [True]
+    time = TrustedTime(clock, "kernel", "boot", lambda: 0.0, lambda: synchronised[0])
+    assert time.now().trusted
+    clock.mono += 1.0
+    clock.utc += 365 * DAY
+    synchronised[0] = False
+    assert not time.now().trusted
+    clock.mono += 1.0
+    clock.utc -= 365 * DAY - 1.0
+    assert time.now().trusted, "set back to where it was, it is as good as before"
+
+
+@pytest.mark.parametrize(
+    ("days", "off_s", "trusted"),
+    [
+        (30, 0.0, True),
+        (30, 200.0, True),
+        (30, 300.0, False),
+        (30, -300.0, False),
+        (59.9, 0.0, True),
+        (60.1, 0.0, False),
+    ],
+)
+def test_trust_holds_over_without_a_time_server(days: float, off_s: float, trusted: bool) -> None:
+    clock, synchronised = Clock(BUILD_UTC + DAY), [True]
+    time = TrustedTime(clock, "kernel", "boot", lambda: 0.0, lambda: synchronised[0])
+    assert time.now().trusted
+    synchronised[0] = False
+    clock.mono += days * DAY
+    clock.utc += days * DAY + off_s
+    assert time.now().trusted is trusted
+
+
+def test_trust_does_not_hold_over_a_start() -> None:
+    assert not TrustedTime(Clock(BUILD_UTC + DAY), "kernel", "boot", lambda: 0.0, lambda: False).now().trusted
+
+
+def test_the_floor_moves_on_with_elapsed_time_and_stays_one() -> None:
+    clock, floor = Clock(0.0), [BUILD_UTC + DAY]
+    time = TrustedTime(clock, "kernel", "boot", lambda: floor[0], lambda: False)
+    assert time.now().floor_utc == BUILD_UTC + DAY
+    clock.mono += 10 * DAY
+    moved = time.now().floor_utc
+    assert BUILD_UTC + 10.9 * DAY < moved < BUILD_UTC + 11 * DAY
+    floor[0] = BUILD_UTC + 2 * DAY  # the clock was wrong: what is trusted now counts, from now on
+    assert time.now().floor_utc == BUILD_UTC + 2 * DAY
+
+
+def test_a_clock_set_back_does_not_wait_for_belief() -> None:
+    """A plausible clock chip that was set back an hour is as wrong an hour later."""
+    clock, floor = Clock(BUILD_UTC + DAY), [BUILD_UTC + DAY]
+    time = TrustedTime(clock, "rtc", "boot", lambda: floor[0], lambda: False)
+    assert time.now().trusted
+    clock.utc -= 3600
+    for _ in range(5):
+        assert not time.now().trusted
+        clock.mono += 3600
+        clock.utc += 3600
+
+
 def test_the_real_kernel_answers() -> None:
     assert kernel_synchronised() in (True, False)
