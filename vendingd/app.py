@@ -208,19 +208,30 @@ class App:
             self.cloud_alarms[name] = detail
             _log.error("cloud: %s: %s", name, detail)
             if name == ALARM_JOURNAL and news:  # restored from an older copy, and nobody said so
-                self.spawn(self.journal_restored(f"seen by the cloud: {detail}"), "new epoch")
+                self.spawn(self._restored_unsaid(f"seen by the cloud: {detail}"), "new epoch")
         else:
             self.cloud_alarms.pop(name, None)
         self._tell_status()
 
-    async def journal_restored(self, why: str) -> None:
-        """Give what follows a new epoch, so that no name of a record is used twice."""
+    async def journal_restored(self, why: str) -> str:
+        """Give what follows a new epoch, so that no name of a record is used twice; returns it. Raises StoreError."""
         try:
             epoch = await self.seams.store.new_epoch(why)
         except StoreError as error:
             self._journal_failed(error)
-            return
+            raise
         self.mailbox.post(JournalRestored(epoch, why))
+        return epoch
+
+    async def _restored_unsaid(self, why: str) -> None:
+        """However long the journal is away meanwhile: the cloud says it once."""
+        while True:
+            try:
+                await self.journal_restored(why)
+                return
+            except StoreError as error:
+                _log.warning("the journal's new epoch waits: %s", error)
+            await self.seams.clock.sleep_until(self.seams.clock.monotonic() + REOPEN_FIRST_S)
 
     # ------------------------------------------------ tasks
     def spawn(self, coro: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]:

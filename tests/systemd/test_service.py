@@ -13,7 +13,7 @@ pytestmark = pytest.mark.systemd
 VERIFY = """
 import sys
 from pathlib import Path
-from vendingd.journal.reader import verify_file
+from vendingd.journal.offline import verify_file
 said = verify_file(Path("/var/lib/vendingd/journal.db"))
 print(said.ok, said.head_seq)
 """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
 
@@ -31,6 +31,10 @@ class Reasoned(msgspec.Struct, forbid_unknown_fields=True):
     """A write that needs nothing but a reason."""
 
     reason: Text
+
+
+class Nothing(msgspec.Struct, forbid_unknown_fields=True):
+    """An empty object."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +88,16 @@ class Stream:
     """An answer that goes on: `open` makes the items, once the head has been sent."""
 
     open: Callable[[], AsyncGenerator[dict[str, Any], None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Download:
+    """An answer of `size` bytes that are no JSON: `read` gives the next of them, `close` is called in any case."""
+
+    size: int
+    content_type: str
+    read: Callable[[], Awaitable[bytes]]
+    close: Callable[[], Awaitable[None]]
 
 
 def encoded(value: Any) -> bytes:

@@ -8,7 +8,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 
 from vendingd.api import routes
-from vendingd.api.calls import Call, Stream, encoded
+from vendingd.api.calls import Call, Download, Stream, encoded
 from vendingd.api.http import MAX_HEAD, BadRequest, Head, Response, encode_chunk, encode_head, parse_head
 from vendingd.api.peers import Access, Doorkeeper, Peer
 from vendingd.api.ports import Machine
@@ -114,10 +114,13 @@ class Connection:
         if isinstance(said, Stream):
             await self._stream(head, said)
             return False
+        if isinstance(said, Download):
+            await self._download(said)
+            return False
         await self._send(said.encode(close=not head.keep_alive))
         return head.keep_alive
 
-    async def _handle(self, head: Head, body: bytes) -> Response | Stream:
+    async def _handle(self, head: Head, body: bytes) -> Response | Stream | Download:
         if self._peer.access is Access.NOBODY:
             raise self._stranger()
         route, variables = routes.find(head.method, head.segments)
@@ -195,6 +198,15 @@ class Connection:
         why = results[1]
         if isinstance(why, Exception) and not isinstance(why, ConnectionError):
             raise why
+
+    async def _download(self, said: Download) -> None:
+        """Whole, or broken off before its length: the peer can tell."""
+        try:
+            await self._send(encode_head(200, said.content_type, {"Content-Length": str(said.size)}, close=True))
+            while part := await said.read():
+                await self._send(part)
+        finally:
+            await said.close()
 
     async def _pump(self, stream: Stream, *, events: bool, chunked: bool) -> None:
         async with aclosing(stream.open()) as items:

@@ -117,6 +117,10 @@ class Machine(Protocol):
         """Number of the newest durable record; 0 before the first."""
         ...
 
+    async def journal_restored(self, why: str) -> str:
+        """The journal in place is an older copy: begin a new epoch; returns it. Raises StoreError."""
+        ...
+
     def watch(self, watcher: Watcher) -> Callable[[], None]:
         """Call `watcher` after each publication with its records, and without any after each change of
         `mailbox.unavailable`, of the cloud's state or of its alarms; returns how to end it."""

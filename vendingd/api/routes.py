@@ -6,12 +6,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from vendingd.api import reads, streams, terminals, writes
-from vendingd.api.calls import Call, Stream
+from vendingd.api.calls import Call, Download, Stream
 from vendingd.api.http import Response
 from vendingd.api.peers import Access
 from vendingd.api.problems import Problem
 
-Handler = Callable[[Call], Awaitable[Response | Stream]]
+Handler = Callable[[Call], Awaitable[Response | Stream | Download]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +59,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/v1/journal", reads.journal),
     Route("POST", "/v1/journal/verify", writes.verify),
     Route("POST", "/v1/journal/restored", writes.restored),
+    Route("POST", "/v1/journal/backup", streams.backup),
     Route("GET", "/v1/watch", streams.watch),
     Route("GET", "/v1/terminals", terminals.terminals, Access.KIOSK),
     Route("GET", f"{_T}/prompt", terminals.follow, Access.KIOSK),

@@ -1,4 +1,4 @@
-"""Following the machine: records as they are published, and the alarms whenever they have changed."""
+"""Answers that go on: records as they are published with the alarms, and a copy of the journal."""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ from typing import Any
 
 from fsm.world import Record
 from vendingd.api import views
-from vendingd.api.calls import Call, Stream
+from vendingd.api.calls import Call, Download, Nothing, Stream
 from vendingd.api.ports import Machine
+from vendingd.api.problems import busy, unavailable
+from vendingd.journal.api import StoreError
 
 WAITING = 1000  # records that a slow reader may be behind
+PART = 256 * 1024  # bytes of a download sent at once
 LOOK_AGAIN_S = 15.0  # device states are not published; they are looked at this often
 
 
@@ -79,3 +82,24 @@ async def watch(call: Call) -> Stream:
                 await news.changed()
 
     return Stream(items)
+
+
+async def backup(call: Call) -> Download:
+    """The whole journal as a file. It reads the whole disk, so one at a time, and not beside a verification."""
+    call.body(Nothing)
+    if call.verifying.locked():
+        raise busy("the journal is being verified or copied already")
+    await call.verifying.acquire()
+    try:
+        copy = await call.machine.seams.store.snapshot()
+    except BaseException as why:
+        call.verifying.release()
+        if isinstance(why, StoreError):
+            raise unavailable(str(why)) from None
+        raise
+
+    async def close() -> None:
+        call.verifying.release()
+        await copy.close()
+
+    return Download(copy.size, "application/vnd.sqlite3", lambda: copy.read(PART), close)

@@ -14,13 +14,12 @@ import msgspec
 
 from fsm import events as e
 from fsm.step import Step
-from vendingd.api.calls import Call, Name, Stream, answer
+from vendingd.api.calls import Call, Name, Nothing, Stream, answer
 from vendingd.api.http import Response
 from vendingd.api.ports import Machine
 from vendingd.api.problems import Problem, busy, not_found, unavailable
 from vendingd.api.streams import Subscription
 from vendingd.api.views import unavailable as why_unavailable
-from vendingd.api.writes import Nothing
 from vendingd.kernel.inbox import Busy
 from vendingd.kernel.mailbox import Unavailable
 from vendingd.prompts import TOLD, prompt

@@ -7,7 +7,7 @@ import msgspec
 from fsm import events as e
 from fsm.step import Step
 from vendingd.api import views
-from vendingd.api.calls import Call, Name, Reasoned, Text, answer
+from vendingd.api.calls import Call, Name, Nothing, Reasoned, Text, answer
 from vendingd.api.http import Response
 from vendingd.api.problems import Problem, busy, not_found, unavailable
 from vendingd.journal.api import StoreError
@@ -35,10 +35,6 @@ class Clear(msgspec.Struct, forbid_unknown_fields=True):
 class Resolution(msgspec.Struct, forbid_unknown_fields=True):
     outcome: Name
     reason: Text
-
-
-class Nothing(msgspec.Struct, forbid_unknown_fields=True):
-    """An empty object."""
 
 
 def _done(step: Step, **said: object) -> Response:
@@ -101,7 +97,7 @@ async def verify(call: Call) -> Response:
     """Walks the whole chain; one walk at a time, for it reads the whole disk."""
     call.body(Nothing)
     if call.verifying.locked():
-        raise busy("the journal is being verified already")
+        raise busy("the journal is being verified or copied already")
     async with call.verifying:
         try:
             return answer(views.verdict(await call.machine.seams.store.verify()))
@@ -116,8 +112,7 @@ async def restored(call: Call) -> Response:
         raise unavailable(why)
     spoken = f"{call.who}: {said.reason}"
     try:
-        epoch = await call.machine.seams.store.new_epoch(spoken)
+        epoch = await call.machine.journal_restored(spoken)
     except StoreError as failed:
         raise unavailable(str(failed)) from None
-    call.machine.mailbox.post(e.JournalRestored(epoch, spoken))
     return answer({"done": True, "epoch": epoch})

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-from vendingd.cli.client import VERIFY_S, Client, part
-from vendingd.cli.exits import CliError, Exit
+from vendingd.cli.client import Client, part
+from vendingd.cli.exits import Exit
 from vendingd.cli.show import Screen
 
 
@@ -62,42 +61,3 @@ def reset_attempts(args: argparse.Namespace, client: Client, screen: Screen) -> 
 def restored(args: argparse.Namespace, client: Client, screen: Screen) -> int:
     said = client.post("/v1/journal/restored", {"reason": args.reason})
     return _done(args, screen, said, f"The journal goes on under the new epoch {said['epoch']}.")
-
-
-def verify(args: argparse.Namespace, client: Client, screen: Screen) -> int:
-    """0 for a sound journal, 1 for a damaged one."""
-    if args.file is not None:
-        said = _verify_file(args.file, args.machine)
-    else:
-        said = client.post("/v1/journal/verify", timeout_s=VERIFY_S)
-    if args.json:
-        screen.json(said)
-    elif said["ok"]:
-        text = f"sound: {said['checked']} records"
-        if said["from_seq"]:
-            text += f" behind {said['from_seq']} (hash {said['from_hash']}, to be compared with the signed anchor)"
-        screen.paragraph(f"{text}; head {said['head_seq']}, hash {said['head_hash'] or '-'}")
-    else:
-        where = f" at record {said['first_bad_seq']}" if said["first_bad_seq"] is not None else ""
-        screen.paragraph(screen.paint(f"damaged{where}", "red") + f": {said['problem']}")
-        screen.paragraph("Keep the file as evidence, do not repair it; docs/journal.md says how to go on.")
-    return Exit.OK if said["ok"] else Exit.PROBLEMS
-
-
-def _verify_file(path: Path, machine: str | None) -> dict[str, Any]:
-    """Without the daemon, reading only."""
-    from vendingd.api.views import verdict
-    from vendingd.journal.api import StoreError
-    from vendingd.journal.reader import verify_file
-
-    try:
-        with path.open("rb"):
-            pass
-        return verdict(verify_file(path, machine))
-    except PermissionError:
-        raise CliError(Exit.FORBIDDEN, f"{path} may not be read by you", "Use sudo.") from None
-    except OSError as why:
-        advice = "The journal is journal.db in the state directory, /var/lib/vendingd as installed."
-        raise CliError(Exit.USAGE, f"{path} cannot be read: {why.strerror}", advice) from None
-    except StoreError as why:
-        raise CliError(Exit.PROBLEMS, why.detail) from None

@@ -6,13 +6,14 @@ import http.client
 import json
 import socket
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, BinaryIO
 from urllib.parse import quote, urlencode
 
 from vendingd.cli.exits import CliError, Exit
 
 TIMEOUT_S = 20.0  # the daemon says by itself, after 10 s, that its disk is too slow
-VERIFY_S = 3600.0  # a walk over years of records
+VERIFY_S = 3600.0  # a walk over years of records, or a copy of them
+PART = 256 * 1024
 _START = "Is it running? `systemctl status vendingd`; another socket is named by --socket or VENDINGD_SOCKET."
 
 _CODES: Mapping[int, Exit] = {400: Exit.USAGE, 422: Exit.USAGE, 403: Exit.FORBIDDEN, 429: Exit.BUSY, 503: Exit.BUSY}
@@ -65,6 +66,22 @@ class Client:
                 yield json.loads(line)
             raise ConnectionResetError("it ended the stream")
         except (OSError, http.client.HTTPException, ValueError) as why:
+            raise self._lost(why) from None
+        finally:
+            connection.close()
+
+    def download(self, path: str, into: BinaryIO) -> None:
+        """Write an answer that is no JSON into a file. Raises CliError where it breaks off."""
+        connection, answer = self._open("POST", path, {}, VERIFY_S)
+        try:
+            left = int(answer.headers["Content-Length"])
+            while left:
+                part = answer.read(min(left, PART))
+                if not part:
+                    raise ConnectionResetError("it broke off in the midst of the file")
+                into.write(part)
+                left -= len(part)
+        except (ConnectionError, TimeoutError, http.client.HTTPException, ValueError) as why:
             raise self._lost(why) from None
         finally:
             connection.close()

@@ -162,11 +162,23 @@ def _journal(commands: Any, add: Add) -> None:
     journal.add_argument("--limit", type=_count, default=50, metavar="N", help="at most so many (50)")
     journal.add_argument("--kind", metavar="KIND", help="only kinds that begin so, such as bay. or rental.on_trip")
     group = _group(journal, required=False)
+    backup = add(group, "backup", "backup", "write a copy of the whole journal, checked, to a new file")
+    backup.add_argument("path", type=Path, metavar="PATH", help="of the file; there must be none")
+    aside = add(group, "set-aside", "set_aside", "move a damaged journal aside as evidence, with vendingd stopped")
     _reason(add(group, "restored", "restored", "say that the journal in place is an older copy"))
     audit = _group(add(commands, "audit", None, "check the journal's chain of hashes"), required=True)
     verify = add(audit, "verify", "verify", "check the whole journal")
     verify.add_argument("--file", type=Path, metavar="PATH", help="this file, with vendingd stopped")
-    verify.add_argument("--machine", metavar="ID", help="with --file: whose it must be (the one that it names)")
+    verify.add_argument("--machine", metavar="ID", help="of a file: whose it must be (the one that it names)")
+    for made in (journal, verify):
+        _state_dir(made, Path(STATE))
+    for made in (backup, aside):
+        _state_dir(made, argparse.SUPPRESS)  # it may stand before the subcommand, too
+
+
+def _state_dir(parser: argparse.ArgumentParser, default: Any) -> None:
+    text = f"where the journal is, with vendingd stopped ({STATE})"
+    parser.add_argument("--state-dir", type=Path, default=default, metavar="DIR", help=text)
 
 
 def _offline(commands: Any, add: Add) -> None:

@@ -247,35 +247,6 @@ def incident(args: argparse.Namespace, client: Client, screen: Screen) -> int:
     return Exit.OK
 
 
-def journal(args: argparse.Namespace, client: Client, screen: Screen) -> int:
-    rows: list[Row] = []
-    after = args.after
-    while len(rows) < args.limit:
-        page = client.get("/v1/journal", after=after, limit=min(args.limit - len(rows), 500), kind=args.kind)
-        rows += page["records"]
-        if args.after is None or page["next"] is None:
-            break
-        after = page["next"]
-    if args.json:
-        for row in rows:
-            screen.json_line(row)
-        return Exit.OK
-    screen.table(
-        ("SEQ", "TIME (UTC)", "KIND", "SUBJECT", "DATA"),
-        [
-            (
-                row["seq"],
-                when(row["utc"]).rstrip("Z") + ("" if row["utc_trusted"] else "?"),
-                row["kind"],
-                row["subject"],
-                brief(row["data"]),
-            )
-            for row in rows
-        ],
-    )
-    return Exit.OK
-
-
 def watch(args: argparse.Namespace, client: Client, screen: Screen) -> int:
     """Until Ctrl-C."""
     before: set[tuple[str, str]] = set()

@@ -157,6 +157,18 @@ class Verdict:
     head_hash: bytes
 
 
+class Copy(Protocol):
+    """A copy of the whole journal as one commit left it, as a file's bytes; close it after reading."""
+
+    size: int  # bytes
+
+    async def read(self, most: int) -> bytes:
+        """The next bytes; none at the end."""
+        ...
+
+    async def close(self) -> None: ...
+
+
 class Store(Protocol):
     """The durable journal. One writer; calls take effect in the order in which they were made.
 
@@ -198,6 +210,10 @@ class Store(Protocol):
 
         The caller has checked the anchor's signature. Returns how many went; the chain stays verifiable.
         """
+        ...
+
+    async def snapshot(self) -> Copy:
+        """A copy for a backup; the writer and other readers go on meanwhile."""
         ...
 
     async def close(self) -> None:

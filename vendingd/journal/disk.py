@@ -23,8 +23,8 @@ class Lock:
     """An exclusive lock beside the journal, for the life of a process.
 
     A file of its own: locks on the database itself belong to SQLite, and POSIX drops them all when any
-    descriptor of that file is closed. `lockf` and not `flock`: a forked worker that outlives a killed daemon
-    must not keep it.
+    descriptor of that file is closed. It is there before the database is, and while one is moved aside.
+    `lockf` and not `flock`: a forked worker that outlives a killed daemon must not keep it.
     """
 
     def __init__(self, path: Path) -> None:
@@ -53,6 +53,9 @@ class Lock:
         except OSError:
             os.close(fd)
             raise
+        if os.geteuid() == 0:  # made by hand: the daemon's user must be able to take it later
+            owner = os.stat(self._path.parent)
+            os.fchown(fd, owner.st_uid, owner.st_gid)
         stat = os.fstat(fd)
         self._fd, self._key = fd, (stat.st_dev, stat.st_ino)
         _held.add(self._key)
@@ -87,7 +90,11 @@ class Disk(Protocol):
         ...
 
     def database(self, path: Path, mode: str) -> sqlite3.Connection:
-        """A connection without transactions of its own. `mode`: ro, rw; never creates."""
+        """A connection without transactions of its own; never creates.
+
+        `mode` rw is for the process that owns the journal: its connections share the file, other processes are kept
+        out. `mode` ro is for everybody else while no daemon runs, and for a first look.
+        """
         ...
 
     def size(self, path: Path) -> int | None:
@@ -134,7 +141,10 @@ class RealDisk:
         return Lock(path)
 
     def database(self, path: Path, mode: str) -> sqlite3.Connection:
-        return sqlite3.connect(f"{path.absolute().as_uri()}?mode={mode}", uri=True, isolation_level=None)
+        # With the file to itself a process keeps the log's index in its memory. As a mapped file (`-shm`) the kernel
+        # writes its pages to the disk again and again: nearly as many bytes as the records.
+        owned = "&vfs=unix-excl" if mode == "rw" else ""
+        return sqlite3.connect(f"{path.absolute().as_uri()}?mode={mode}{owned}", uri=True, isolation_level=None)
 
     def size(self, path: Path) -> int | None:
         try:

@@ -33,13 +33,14 @@ _ADVICE = {
     StoreErrorKind.FULL: "free space on its file system",
     StoreErrorKind.READONLY: "make its directory writable for vendingd, and look in dmesg for why it is not",
     StoreErrorKind.IO: "look in dmesg for errors of the disk, and have a spare one ready",
-    StoreErrorKind.LOCKED: "stop the other process (`fuser -v` names it)",
+    StoreErrorKind.LOCKED: "a running vendingd has its journal to itself: ask it through vendingctl, or stop it "
+    "first (`fuser -v` names who has the file)",
 }
 
 RECOVERY = (
-    "Nothing was changed. `vendingctl audit verify` names the first bad record. To go on, stop vendingd, "
-    "move the file and its -wal and -shm aside (keep them: they are evidence), put the latest backup in "
-    "place or none, start, and say `vendingctl journal restored`"
+    "Nothing was changed. `vendingctl audit verify` names the first bad record. To go on, stop vendingd, move the "
+    "journal aside by `vendingctl journal set-aside` (it is evidence), put the latest backup in place or none, start, "
+    "and say `vendingctl journal restored`"
 )
 
 
@@ -54,6 +55,11 @@ def corrupt(path: Path, what: str) -> StoreError:
 
 def closed(path: Path) -> StoreError:
     return StoreError(StoreErrorKind.CLOSED, f"{path} is not open")
+
+
+def is_busy(exc: BaseException) -> bool:
+    """Whether another process has the file: no word about what is in it."""
+    return isinstance(exc, sqlite3.Error) and (getattr(exc, "sqlite_errorcode", 0) & 0xFF) == sqlite3.SQLITE_BUSY
 
 
 def store_error(exc: sqlite3.Error | OSError | UnicodeDecodeError, path: Path, disk: Disk = REAL) -> StoreError:

@@ -1,16 +1,14 @@
-"""The journal's files: making a new one, looking at one, growing the log ahead, moving a damaged one aside."""
+"""The journal's files: making a new one, looking at one, growing the log ahead."""
 
 from __future__ import annotations
 
-import errno
-import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
 
 from vendingd.journal.api import StoreError, StoreErrorKind
 from vendingd.journal.chain import Epoch
-from vendingd.journal.disk import REAL, Disk, Lock, sync_directory
+from vendingd.journal.disk import REAL, Disk
 from vendingd.journal.errors import corrupt
 from vendingd.journal.schema import APPLICATION_ID, PAGE_SIZE, VERSION, connect, migrate
 
@@ -87,26 +85,3 @@ def grow_log(path: Path, size: int, disk: Disk = REAL) -> None:
     wal = path.with_name(path.name + "-wal")
     if disk.size(wal) == 0:
         disk.fill(wal, size)
-
-
-def move_aside(path: Path) -> Path:
-    """Move a journal with its log under a name that says damaged, as evidence; returns its new path.
-
-    Raises StoreError (locked) while a daemon has it, FileNotFoundError where there is none.
-    """
-    lock = Lock(path)
-    lock.acquire()
-    try:
-        n = 1
-        while (aside := path.with_name(f"{path.name}.damaged-{n}")).exists():
-            n += 1
-        # the file first: without its log it would pass for a whole journal that lacks the newest commits
-        parts = [s for s in _SUFFIXES if path.with_name(path.name + s).exists()]
-        if not parts:
-            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
-        for suffix in parts:
-            os.rename(path.with_name(path.name + suffix), aside.with_name(aside.name + suffix))
-        sync_directory(path.parent)
-        return aside
-    finally:
-        lock.release()

@@ -18,6 +18,7 @@ from vendingd.journal.api import (
     BEFORE_WRITE,
     Batch,
     Committed,
+    Copy,
     Loaded,
     Probe,
     SetAside,
@@ -172,6 +173,9 @@ class MemoryStore:
 
             self._durably(apply)
             return len(gone)
+
+    async def snapshot(self) -> Copy:
+        raise StoreError(StoreErrorKind.IO, "a journal in memory has no file that could be copied")
 
     async def close(self) -> None:
         async with self._turn:

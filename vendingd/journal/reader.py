@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from vendingd.journal.api import SetAside, StoredRecord, StoreError, StoreErrorKind, Verdict
+from vendingd.journal.api import SetAside, StoredRecord, Verdict
 from vendingd.journal.chain import ChainCheck, Epoch, trusted_and_offline
 from vendingd.journal.disk import REAL, Disk
-from vendingd.journal.errors import TROUBLE, closed, corrupt, store_error
-from vendingd.journal.files import inspect
+from vendingd.journal.errors import TROUBLE, closed, corrupt, is_busy, store_error
 from vendingd.journal.schema import connect
 
 CHUNK = 500  # records checked in one go: a few milliseconds, so that other reads come between
@@ -51,6 +50,12 @@ def record_of(row: Sequence[Any]) -> StoredRecord:
 def last_records(db: sqlite3.Connection, limit: int) -> list[StoredRecord]:
     """The newest records, newest first."""
     return [record_of(row) for row in db.execute(_RECORDS + "ORDER BY r.seq DESC LIMIT ?", (limit,))]
+
+
+def records_behind(db: sqlite3.Connection, after: int, limit: int) -> list[StoredRecord]:
+    """Up to `limit` records behind seq `after`, in order."""
+    query = _RECORDS + "WHERE r.seq > ? ORDER BY r.seq LIMIT ?"
+    return [record_of(row) for row in db.execute(query, (after, max(limit, 0)))]
 
 
 def epochs(db: sqlite3.Connection) -> list[Epoch]:
@@ -97,6 +102,8 @@ class Verification:
             acked, trimmed, trimmed_hash = cursor(db)
             known = epochs(db)
         except (*TROUBLE, Damaged) as exc:
+            if is_busy(exc):
+                raise
             return check.fail(None, f"what stands beside the records is damaged: {exc}")
         check.frame(known, trimmed, trimmed_hash)
         if self._kept_through < trimmed and not self._kept(db, trimmed):
@@ -108,6 +115,8 @@ class Verification:
                 if not check.feed(record_of(row)):
                     return False
         except (*TROUBLE, Damaged) as exc:
+            if is_busy(exc):
+                raise
             return check.fail(check.seq + 1, f"it cannot be read: {exc}")
         if check.seq > before:
             return True
@@ -123,6 +132,8 @@ class Verification:
                 if not self._check.kept(record_of(row)):
                     return False
         except (*TROUBLE, Damaged) as exc:
+            if is_busy(exc):
+                raise
             return self._check.fail(seq or None, f"a record kept behind the anchor cannot be read: {exc}")
         self._kept_through = trimmed
         return True
@@ -151,9 +162,8 @@ class Reader:
             self._db = None
 
     def records(self, after: int, limit: int) -> list[StoredRecord]:
-        query = _RECORDS + "WHERE r.seq > ? ORDER BY r.seq LIMIT ?"
         with self._trouble() as db:
-            return [record_of(row) for row in db.execute(query, (after, max(limit, 0)))]
+            return records_behind(db, after, limit)
 
     def refused(self) -> list[SetAside]:
         with self._trouble() as db:
@@ -174,26 +184,3 @@ class Reader:
             raise store_error(exc, self._path, self._disk) from exc
         except Damaged as exc:
             raise corrupt(self._path, str(exc)) from exc
-
-
-def verify_file(path: Path, machine: str | None = None) -> Verdict:
-    """Check a journal's whole chain without a daemon, reading only: for `vendingctl audit verify`.
-
-    `machine` None: the chain is checked for the machine that the file names. Never raises for damage; raises
-    StoreError for another machine's or a newer journal, OSError where there is none.
-    """
-    try:
-        path.stat()
-        with closing(connect(path, mode="ro")) as db:
-            inspect(db, path, machine)
-            owner = str(db.execute("SELECT id FROM machine").fetchone()[0])
-            walk = Verification(owner)
-            while (verdict := walk.step(db)) is None:
-                pass
-            return verdict
-    except (sqlite3.Error, UnicodeDecodeError) as exc:
-        return Verdict(False, 0, None, f"the file cannot be read as a journal: {exc}", 0, b"", 0, b"")
-    except StoreError as exc:
-        if exc.kind is not StoreErrorKind.CORRUPT:
-            raise
-        return Verdict(False, 0, None, exc.detail, 0, b"", 0, b"")

@@ -16,7 +16,7 @@ from vendingd.journal.disk import REAL, Disk
 # a synced commit writes at least the pages that it dirtied: small ones wear the flash half as much
 PAGE_SIZE = 1024
 APPLICATION_ID = 0x766E646A  # "vndj"
-BUSY_MS = 5000  # a backup tool or `sqlite3` by hand may hold the file for a moment
+BUSY_MS = 5000  # somebody who reads while the daemon starts may hold the file for a moment
 
 _V1 = """
 CREATE TABLE machine (id TEXT NOT NULL) STRICT;

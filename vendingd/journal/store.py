@@ -18,6 +18,7 @@ from vendingd.journal.api import (
 from vendingd.journal.disk import REAL, Disk
 from vendingd.journal.errors import closed
 from vendingd.journal.reader import Reader, Verification
+from vendingd.journal.snapshot import Snapshot
 from vendingd.journal.thread import Calls, CallThread, MakeCalls
 from vendingd.journal.writer import Writer
 
@@ -42,6 +43,7 @@ class Journal:
         """
         self._path = path
         self._machine = machine
+        self._disk = disk
         self._writer = Writer(path, machine, boot_id, token, probe, disk=disk)
         self._reader = Reader(path, disk)
         self._calls = calls
@@ -83,6 +85,10 @@ class Journal:
             gone, more = await self._write().call(functools.partial(self._writer.trim_chunk, anchor_seq))
             total += gone
         return total
+
+    async def snapshot(self) -> Snapshot:
+        self._read()
+        return await Snapshot.take(self._path, self._calls, self._disk)
 
     async def close(self) -> None:
         reading, self._reading = self._reading, None

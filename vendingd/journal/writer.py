@@ -201,6 +201,8 @@ class Writer:
         db.execute(f"PRAGMA journal_size_limit = {size}")
         if db.execute("PRAGMA journal_mode = WAL").fetchone()[0] != "wal":
             raise corrupt(self._path, "the file cannot be used with a write-ahead log")
+        # The file is ours alone from here on; what the first look left of the log's index is used by nobody.
+        self._disk.remove(self._path.with_name(self._path.name + "-shm"))
         migrate(db)
         # After a failed fsync the kernel may hold pages as clean that never reached the disk. Folding the
         # log back writes whatever it holds anew, before anything is built upon it.

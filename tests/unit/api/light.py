@@ -112,6 +112,11 @@ class LightMachine:
     def now(self) -> Now:
         return Now(time.monotonic(), T0, True, T0 - 1e6, "boot-1")
 
+    async def journal_restored(self, why: str) -> str:
+        epoch: str = await self.seams.store.new_epoch(why)
+        self.mailbox.post(e.JournalRestored(epoch, why))
+        return epoch
+
     def watch(self, watcher: Callable[[Sequence[Record]], None]) -> Callable[[], None]:
         self._watchers.append(watcher)
         return lambda: self._watchers.remove(watcher)
@@ -281,7 +286,7 @@ def parsed(data: bytes) -> Answer:
 async def served(
     folder: Path,
     *,
-    store: MemoryStore | None = None,
+    store: Store | None = None,
     limits: Limits | None = None,
     doorkeeper: Doorkeeper | None = None,
     cars: Mapping[str, str] | None = None,

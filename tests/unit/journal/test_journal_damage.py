@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from vendingd.journal.api import Batch, NewRecord, Refused, StateChange, StoreError, StoreErrorKind
-from vendingd.journal.reader import verify_file
+from vendingd.journal.offline import verify_file
 from vendingd.journal.store import Journal
 from vendingd.journal.writer import Writer
 

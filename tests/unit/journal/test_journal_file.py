@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from vendingd.journal import schema, writer
+from vendingd.journal import schema, snapshot, writer
 from vendingd.journal.api import (
     AFTER_CHECKPOINT,
     BEFORE_CHECKPOINT,
@@ -25,8 +25,8 @@ from vendingd.journal.api import (
     StoreError,
     StoreErrorKind,
 )
-from vendingd.journal.files import Lock, move_aside
-from vendingd.journal.reader import verify_file
+from vendingd.journal.disk import Lock
+from vendingd.journal.offline import copy_file, move_aside, read_file, verify_file
 from vendingd.journal.store import Journal
 from vendingd.journal.writer import Writer
 
@@ -114,7 +114,7 @@ def test_a_forked_child_does_not_keep_the_lock(path: Path) -> None:
     """A worker may outlive a killed daemon."""
     script = (
         "import os, sys, time, pathlib\n"
-        "from vendingd.journal.files import Lock\n"
+        "from vendingd.journal.disk import Lock\n"
         "Lock(pathlib.Path(sys.argv[1])).acquire()\n"
         "child = os.fork()\n"
         "if child == 0:\n"
@@ -135,6 +135,56 @@ def test_a_forked_child_does_not_keep_the_lock(path: Path) -> None:
         lock.release()
 
 
+BY_HAND = """
+import sqlite3, sys
+db = sqlite3.connect(f"file:{sys.argv[1]}?mode={sys.argv[2]}", uri=True, timeout=0.1, isolation_level=None)
+try:
+    db.execute(sys.argv[3]).fetchall()
+    print("done", flush=True)
+    sys.stdin.read()
+except sqlite3.OperationalError as e:
+    print(e.sqlite_errorname, flush=True)
+"""
+
+
+def by_hand(path: Path, mode: str, statement: str) -> subprocess.Popen[str]:
+    """Another process that does this and then stays until its input ends."""
+    command = [sys.executable, "-c", BY_HAND, str(path), mode, statement]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def said(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    return process.stdout.readline().strip()
+
+
+async def test_while_it_is_open_no_other_process_gets_into_the_file(journal: Make, path: Path, record: Record) -> None:
+    store = journal()
+    await store.open()
+    await store.commit(Batch([record(n) for n in range(10)]))
+    for mode, statement in (("ro", "SELECT count(*) FROM record"), ("rw", "BEGIN IMMEDIATE"), ("rw", "VACUUM")):
+        with by_hand(path, mode, statement) as other:
+            assert await asyncio.to_thread(said, other) == "SQLITE_BUSY"
+    for look in ("verify_file(path)", "read_file(path, 0, 1)", "copy_file(path, path.with_name('copy.db'))"):
+        command = [sys.executable, "-c", LOOK.format(look=look), str(path)]
+        told = await asyncio.to_thread(subprocess.check_output, command, text=True)
+        assert told.startswith("locked ") and "ask it through vendingctl" in told
+    await store.commit(Batch([record(11)]))
+    assert [r.seq for r in await store.records(9, 5)] == [10, 11]
+
+
+LOOK = """
+import pathlib, sys
+from vendingd.journal.api import StoreError
+from vendingd.journal.offline import copy_file, read_file, verify_file
+path = pathlib.Path(sys.argv[1])
+try:
+    print({look})
+except StoreError as e:
+    print(e.kind, e.detail)
+"""
+
+
 async def test_a_file_that_somebody_else_holds_is_locked(
     journal: Make, path: Path, record: Record, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -142,28 +192,26 @@ async def test_a_file_that_somebody_else_holds_is_locked(
     monkeypatch.setattr(writer, "BUSY_MS", 1)
     store = journal()
     await store.open()
-    with closing(sqlite3.connect(path, isolation_level=None)) as by_hand:
-        by_hand.execute("BEGIN IMMEDIATE")
+    await store.commit(Batch([record(1)]))
+    await store.close()
+    with by_hand(path, "rw", "BEGIN IMMEDIATE") as other:
+        assert await asyncio.to_thread(said, other) == "done"
         with pytest.raises(StoreError) as caught:
-            await store.commit(Batch([record(1)]))
+            await store.open()
     assert caught.value.kind is StoreErrorKind.LOCKED
     with pytest.raises(StoreError) as closed:
         await store.commit(Batch([record(1)]))
     assert closed.value.kind is StoreErrorKind.CLOSED
-    assert (await store.open()).next_seq == 1
+    assert (await store.open()).next_seq == 2
 
 
-async def test_a_reader_sees_commits_and_hinders_none(journal: Make, path: Path, record: Record) -> None:
+async def test_the_logs_index_is_in_no_file(journal: Make, path: Path, record: Record) -> None:
+    """As one, the kernel writes it to the disk again and again."""
     store = journal()
     await store.open()
-    await store.commit(Batch([record(n) for n in range(10)]))
-    with closing(sqlite3.connect(path, isolation_level=None)) as other:
-        other.execute("BEGIN")
-        assert other.execute("SELECT count(*) FROM record").fetchone() == (10,)
-        await store.commit(Batch([record(11)]))
-        assert [r.seq for r in await store.records(9, 5)] == [10, 11]
-        assert other.execute("SELECT count(*) FROM record").fetchone() == (10,)
-        assert (await store.open()).next_seq == 12  # a reader in the way of folding back does not stop a start
+    await store.commit(Batch([record(1)]))
+    assert [r.seq for r in await store.records(0, 5)] == [1]
+    assert sorted(os.listdir(path.parent)) == ["journal.db", "journal.db-wal", "journal.db.lock"]
 
 
 async def test_verifying_goes_on_while_records_are_added_and_age_out(journal: Make, record: Record) -> None:
@@ -307,18 +355,58 @@ async def test_a_file_is_verified_without_a_daemon(journal: Make, path: Path, re
 
 
 async def test_a_backup_made_while_running_is_put_back(journal: Make, path: Path, record: Record) -> None:
-    """As docs/journal.md says it: VACUUM INTO, put in place, a new epoch."""
+    """Commits go on while it is read; put in place, it is what one of them left, and takes a new epoch."""
     store = journal()
     epoch = (await store.open()).epoch
     await store.commit(Batch([record(n) for n in range(20)], [StateChange("a", "x", b"1")]))
-    with closing(sqlite3.connect(path)) as by_hand:
-        by_hand.execute("VACUUM INTO ?", (str(path.with_name("backup.db")),))
+    copy = await store.snapshot()
+    first = await copy.read(1000)
     await store.commit(Batch([record(n) for n in range(20)], [StateChange("a", "x", b"2")]))
+    assert sorted(os.listdir(path.parent)) == ["journal.db", "journal.db-wal", "journal.db.lock"]
+    rest = b""
+    while part := await copy.read(1000):
+        rest += part
+    await copy.close()
+    assert len(first + rest) == copy.size
     await store.close()
     move_aside(path)
-    os.rename(path.with_name("backup.db"), path)
+    path.write_bytes(first + rest)
+    verdict = verify_file(path)
+    assert (verdict.ok, verdict.head_seq) == (True, 20), verdict
     loaded = await store.open()
     assert (loaded.next_seq, loaded.epoch, loaded.state) == (21, epoch, {"a": {"x": b"1"}})
     assert await store.new_epoch("restored") != epoch
     await store.commit(Batch([record(1)]))
     assert (await store.verify()).ok
+
+
+async def test_a_copy_never_fills_the_disk(
+    journal: Make, path: Path, record: Record, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = journal()
+    await store.open()
+    path.with_name("journal.db.copy").write_bytes(b"half of one, cut short")
+    await (await store.snapshot()).close()
+    monkeypatch.setattr(snapshot, "MARGIN", 1 << 60)
+    with pytest.raises(StoreError, match="make room, or stop vendingd") as caught:
+        await store.snapshot()
+    assert caught.value.kind is StoreErrorKind.FULL
+    assert not path.with_name("journal.db.copy").exists()
+    await store.commit(Batch([record(1)]))
+
+
+async def test_a_stopped_journal_is_read_and_copied_with_its_log(journal: Make, path: Path, record: Record) -> None:
+    """As a crash leaves it: the newest commits are in the log only."""
+    store = journal()
+    await store.open()
+    await store.commit(Batch([record(n) for n in range(5)]))
+    left = path.with_name("left.db")
+    for suffix in ("", "-wal"):
+        left.with_name(left.name + suffix).write_bytes(path.with_name(path.name + suffix).read_bytes())
+    machine, newest = read_file(left, None, 2)
+    assert (machine, [r.seq for r in newest]) == ("tower-01", [4, 5])
+    assert [r.seq for r in read_file(left, 1, 3)[1]] == [2, 3, 4]
+    copy = path.with_name("copy.db")
+    copy_file(left, copy)
+    assert (verify_file(copy).ok, verify_file(copy).head_seq) == (True, 5)
+    assert left.with_name("left.db-wal").stat().st_size > 0, "it only reads"

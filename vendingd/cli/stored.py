@@ -1,0 +1,235 @@
+"""The journal: through the daemon while it runs, from its file while it does not."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
+
+from vendingd.cli.client import VERIFY_S, Client
+from vendingd.cli.exits import CliError, Exit
+from vendingd.cli.show import Screen, brief, when
+
+if TYPE_CHECKING:
+    from vendingd.journal.api import StoreError
+
+Row = Mapping[str, Any]
+T = TypeVar("T")
+FILE = "journal.db"
+SCANNED = 5_000  # records of a file looked through for a kind, the newest of them
+PART = 256 * 1024
+_WHERE = "The journal is journal.db in the state directory, /var/lib/vendingd as installed (--state-dir)."
+
+
+# ---------------------------------------------------------------- looking
+def journal(args: argparse.Namespace, client: Client, screen: Screen) -> int:
+    rows = _either(args, lambda: _ask(args, client), lambda path: _read(args, path))
+    if args.json:
+        for row in rows:
+            screen.json_line(row)
+        return Exit.OK
+    screen.table(
+        ("SEQ", "TIME (UTC)", "KIND", "SUBJECT", "DATA"),
+        [
+            (
+                row["seq"],
+                when(row["utc"]).rstrip("Z") + ("" if row["utc_trusted"] else "?"),
+                row["kind"],
+                row["subject"],
+                brief(row["data"]),
+            )
+            for row in rows
+        ],
+    )
+    return Exit.OK
+
+
+def _ask(args: argparse.Namespace, client: Client) -> list[Row]:
+    rows: list[Row] = []
+    after = args.after
+    while len(rows) < args.limit:
+        page = client.get("/v1/journal", after=after, limit=min(args.limit - len(rows), 500), kind=args.kind)
+        rows += page["records"]
+        if args.after is None or page["next"] is None:
+            break
+        after = page["next"]
+    return rows
+
+
+def _read(args: argparse.Namespace, path: Path) -> list[Row]:
+    from vendingd.api.views import stored
+    from vendingd.journal.offline import read_file
+
+    kind = args.kind or ""
+    machine, records = read_file(path, args.after, SCANNED if kind else args.limit)
+    found = [one for one in records if one.kind.startswith(kind)]
+    kept = found[-args.limit :] if args.after is None else found[: args.limit]
+    return [stored(one, machine) for one in kept] if args.limit else []
+
+
+def verify(args: argparse.Namespace, client: Client, screen: Screen) -> int:
+    """0 for a sound journal, 1 for a damaged one."""
+    if args.file is not None:
+        with _readable(args.file):
+            said = _verify_file(args, args.file)
+    else:
+        said = _either(
+            args,
+            lambda: client.post("/v1/journal/verify", timeout_s=VERIFY_S),
+            lambda path: _verify_file(args, path),
+        )
+    if args.json:
+        screen.json(said)
+    elif said["ok"]:
+        text = f"sound: {said['checked']} records"
+        if said["from_seq"]:
+            text += f" behind {said['from_seq']} (hash {said['from_hash']}; older ones have aged out)"
+        screen.paragraph(f"{text}; head {said['head_seq']}, hash {said['head_hash'] or '-'}")
+    else:
+        where = f" at record {said['first_bad_seq']}" if said["first_bad_seq"] is not None else ""
+        screen.paragraph(screen.paint(f"damaged{where}", "red") + f": {said['problem']}")
+        screen.paragraph("Keep the file as evidence, do not repair it; docs/journal.md says how to go on.")
+    return Exit.OK if said["ok"] else Exit.PROBLEMS
+
+
+def _verify_file(args: argparse.Namespace, path: Path) -> dict[str, Any]:
+    from vendingd.api.views import verdict
+    from vendingd.journal.offline import verify_file
+
+    return verdict(verify_file(path, args.machine))
+
+
+# ---------------------------------------------------------------- copying, moving aside
+def backup(args: argparse.Namespace, client: Client, screen: Screen) -> int:
+    """A whole copy, checked, under a name that nothing had. Written by whoever asks, with their rights."""
+    from vendingd.journal.offline import SUFFIXES, copy_file, verify_file
+
+    target: Path = args.path
+    part = target.with_name(f".{target.name}.part")
+    _free(target)
+    with _written(part) as file:
+        asked = lambda: client.download("/v1/journal/backup", file)  # noqa: E731
+        _either(args, asked, lambda path: copy_file(path, part))
+        file.flush()
+        os.fsync(file.fileno())
+        found = verify_file(part)
+        for suffix in SUFFIXES[1:]:
+            part.with_name(part.name + suffix).unlink(missing_ok=True)
+        if not found.ok:
+            where = f"damaged at record {found.first_bad_seq}" if found.first_bad_seq else "damaged"
+            advice = "`vendingctl audit verify` says more; docs/journal.md says how to go on."
+            raise CliError(Exit.PROBLEMS, f"nothing was written, the journal is {where}: {found.problem}", advice)
+        _put(part, target)
+    said = {"file": str(target), "bytes": target.stat().st_size, "records": found.checked, "head_seq": found.head_seq}
+    if args.json:
+        screen.json(said)
+    else:
+        screen.paragraph(f"{target}: {found.checked} records through {found.head_seq}, the chain is sound.")
+    return Exit.OK
+
+
+def _free(target: Path) -> None:
+    if target.exists() or target.is_symlink():
+        raise CliError(Exit.USAGE, f"{target} is there already", "Name a file that is not: nothing is overwritten.")
+    if not target.parent.is_dir():
+        raise CliError(Exit.USAGE, f"{target.parent} is no directory", "Make it, or name another place.")
+
+
+@contextmanager
+def _written(part: Path) -> Iterator[BinaryIO]:
+    """An empty file that only its owner can read; it goes if it was not given its name by then."""
+    try:
+        part.unlink(missing_ok=True)  # one cut short
+        fd = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        with os.fdopen(fd, "wb") as file:
+            yield file
+    except OSError as why:
+        raise CliError(Exit.USAGE, f"{part.parent} cannot be written: {why.strerror}", "Name another place.") from None
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _put(part: Path, target: Path) -> None:
+    """Under its name at once and whole, never over another file."""
+    try:
+        os.link(part, target)
+    except FileExistsError:
+        _free(target)
+    except OSError:  # a file system without links, as on most sticks
+        _free(target)
+        os.rename(part, target)
+    fd = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def set_aside(args: argparse.Namespace, client: Client, screen: Screen) -> int:
+    """With vendingd stopped."""
+    from vendingd.journal.offline import move_aside
+
+    path = args.state_dir / FILE
+    with _readable(path):
+        aside = move_aside(path)
+    if args.json:
+        screen.json({"file": str(aside)})
+        return Exit.OK
+    screen.paragraph(f"{path} is {aside} now, with its log; keep it as evidence.")
+    screen.paragraph(
+        "Put the latest backup in its place, owned by vendingd and mode 0600, or none; start vendingd; then say "
+        "`vendingctl journal restored --reason ...`."
+    )
+    return Exit.OK
+
+
+# ---------------------------------------------------------------- which way
+def _either(args: argparse.Namespace, ask: Callable[[], T], read: Callable[[Path], T]) -> T:
+    """The daemon's answer, or the file's where no daemon runs; said, so that nobody mistakes one for the other."""
+    try:
+        return ask()
+    except CliError as why:
+        path: Path = args.state_dir / FILE
+        if why.code is not Exit.UNREACHABLE or not _there(path):
+            raise
+        with _readable(path):
+            found = read(path)
+        sys.stderr.write(f"vendingctl: {why.text}; read from {path}\n")
+        return found
+
+
+def _there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except PermissionError:
+        return True  # behind a door that is closed to us: that is said then
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """What goes wrong with a file, with what to do about it."""
+    from vendingd.journal.api import StoreError
+
+    try:
+        if path.exists() and not os.access(path, os.R_OK):
+            raise PermissionError
+        yield
+    except PermissionError:
+        raise CliError(Exit.FORBIDDEN, f"{path} may not be read by you", "Use sudo.") from None
+    except OSError as why:
+        raise CliError(Exit.USAGE, f"{path} cannot be read: {why.strerror}", _WHERE) from None
+    except StoreError as why:
+        raise _told(why) from None
+
+
+def _told(why: StoreError) -> CliError:
+    from vendingd.journal.api import StoreErrorKind
+
+    if why.kind is StoreErrorKind.LOCKED:
+        advice = "Leave --file out to ask the daemon, or stop it: `systemctl stop vendingd`."
+        return CliError(Exit.REFUSED, why.detail, advice)
+    return CliError(Exit.PROBLEMS, why.detail)
