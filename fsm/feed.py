@@ -174,8 +174,10 @@ def _assets(turn: Turn, one: e.PutAssets) -> bool:
 
 
 def _forget_assets(turn: Turn, one: e.RemoveAssets) -> bool:
+    """What is lost may go while its incident is open: that is how a technician may end one whose asset is nowhere."""
     for ident in one.assets:
-        if turn.bay_holding(ident) is not None or any(True for _ in turn.rentals_of(ident)):
+        held = any(rental.state is not RentalState.INCIDENT for rental in turn.rentals_of(ident))
+        if held or turn.bay_holding(ident) is not None:
             raise Refused("asset_in_use", ident)
         if turn.asset(ident) is not None:
             turn.drop("asset", ident)

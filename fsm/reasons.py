@@ -66,7 +66,7 @@ REASONS: Mapping[str, str] = {
     "does_not_fit": "the bay does not take assets of this class",
     "asset_on_trip": "the asset is out with a rental; it comes back by a return",
     "asset_inside": "the asset is believed in a bay; set the contents of that bay before you say that it is out",
-    "asset_out": "the asset is in no bay here: on trip, returned or purchased, but not cancelled",
+    "asset_out": "the asset is in no bay here; set the contents of the bay that it is in, or say on_trip or purchased",
     "sensor_contradicts": "a sensor of the bay says the opposite",
     "bay_not_concluded": "a bay of the rental is still open or may still open; wait for it to end",
     "still_pressed": "the e-stop is still pressed",

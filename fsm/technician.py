@@ -11,6 +11,8 @@ from fsm.values import replace
 from fsm.world import Turn
 
 OUTCOMES = ("ready", "on_trip", "returned", "cancelled", "purchased", "closed")
+NEEDS_INSIDE = frozenset({"ready", "returned", "cancelled"})  # a pass no longer brings back what is out then
+NEEDS_OUT = frozenset({"on_trip", "purchased"})  # the next pass of its class would hand out what is inside
 
 
 def set_contents(turn: Turn, event: e.SetContents) -> None:
@@ -79,15 +81,18 @@ def set_availability(turn: Turn, event: e.SetAvailability) -> None:
 
 
 def _fits_belief(turn: Turn, rental: Rental, outcome: str) -> None:
-    """Belief and outcome must not contradict each other: a bay with a car in it, and its holder on the road."""
+    """Belief and outcome must not contradict each other: a bay with a car in it, and its holder on the road.
+
+    What the operator has taken out of the directory (lost, scrapped) is nowhere believed, and any outcome may end it.
+    """
     asset = rental.asset
-    if asset is None:
+    if asset is None or rental.grant is not None:  # with a bay at work belief is of a moment: that is said first
         return
     inside = turn.bay_holding(asset)
-    if outcome == "on_trip" and inside is not None:
+    if outcome in NEEDS_OUT and inside is not None:
         raise Refused("asset_inside", f"{asset} is believed in {inside.id}; set that bay's contents first")
-    if outcome == "cancelled" and inside is None and turn.asset(asset) is not None:
-        raise Refused("asset_out", f"{asset} is in no bay here; its holder could not bring it back by the pass")
+    if outcome in NEEDS_INSIDE and inside is None and turn.asset(asset) is not None:
+        raise Refused("asset_out", f"{asset} is in no bay here; set the contents of the bay that it is in first")
 
 
 def resolve_incident(turn: Turn, event: e.ResolveIncident) -> None:

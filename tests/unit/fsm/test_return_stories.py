@@ -218,9 +218,10 @@ def test_an_incident_waits_for_its_bay_before_it_is_resolved() -> None:
     m.show()
     m.sent("b2")
     m.open("b2")
-    assert m.tell(e.ResolveIncident(incident, "ready", "eve", "too early")).refused == "bay_not_concluded"
+    for outcome in ("ready", "on_trip", "returned", "cancelled", "purchased"):
+        assert m.tell(e.ResolveIncident(incident, outcome, "eve", "too early")).refused == "bay_not_concluded"
     m.close("b2")
-    assert m.tell(e.ResolveIncident(incident, "ready", "eve", "now")).refused is None
+    assert m.tell(e.ResolveIncident(incident, "on_trip", "eve", "now")).refused is None
     assert m.rental().grant is None
 
 
