@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from fsm import events as e
@@ -187,3 +189,117 @@ def test_what_is_lost_for_good_leaves_the_directory_and_then_its_incident_may_en
     assert m.outcome("lost") == ("accepted", "")
     assert m.tell(e.ResolveIncident(m.rental().incident or "", outcome, "eve", "sunk")).refused is None
     assert m.rental().state is state
+
+
+def test_contents_are_not_set_under_a_lapsed_grant() -> None:
+    m = bench(bolt=False, presence=False, tag=False)
+    m.book()
+    m.show()
+    m.sent("b1")
+    m.wait(16)
+    grant = m.bay().grant
+    assert grant is not None and grant.lapsed
+    assert m.tell(e.SetContents("b1", None, "eve", "taken home")).refused is None
+    assert m.bay().grant is None and m.rental().grant is None and m.rental().state is READY
+    assert m.kinds().index("bay.grant_ended") < m.kinds().index("bay.contents_set")
+    assert m.show().refused == "asset_not_here"
+
+
+# ---------------------------------------------------------------- restarts
+@pytest.mark.parametrize("same_boot", [False, True])
+@pytest.mark.parametrize("bolt", [False, True])
+@pytest.mark.parametrize("door", [False, None])
+def test_a_lapsed_release_that_nothing_watched_is_not_guessed_after_an_outage(
+    same_boot: bool, bolt: bool, door: bool | None
+) -> None:
+    m = bench(bolt=bolt, presence=False, tag=False)
+    m.book()
+    m.show()
+    m.sent("b1")
+    if bolt:
+        m.sense("b1", bolt=False)
+    m.wait(16)
+    assert m.rental().state is READY and m.rental().grant is not None
+    m.crash(same_boot=same_boot)
+    m.recover("b1", door=door, bolt=True)
+    assert m.rental().state is INCIDENT and m.rental().grant is None
+    assert m.bay().quarantined and m.bay().grant is None
+    assert [i.kind for i in m.world.of["incident"].values()] == ["unsure_release"]
+
+
+def test_a_technician_waits_until_the_bay_was_looked_at() -> None:
+    m = bench()
+    m.crash()
+    m.sense("b1", door=False, bolt=True, presence=False, tag=None)
+    unlock = e.TechnicianUnlock("b1", "eve", "stocking")
+    assert m.tell(unlock).refused == "settling"
+    m.tell(e.Recover("b1"))
+    assert [i.kind for i in m.world.of["incident"].values()] == ["asset_missing"]
+    assert m.tell(unlock).refused is None
+
+
+def test_the_plug_pulled_at_the_last_try_is_a_lock_out_on_record() -> None:
+    m = bench()
+    m.book(demands=("pass+pin",), pin="sealed")
+    m.show()
+    for n in range(5):
+        m.tell(e.PinEntered("front", "0000"))
+        if n < 4:
+            m.check_pin(ok=False)
+    assert m.rental().attempts == 5 and not m.rental().locked_out
+    m.crash()
+    assert m.rental().locked_out and m.rental().state is READY
+    assert ("rental.locked_out", "r1", {"attempts": 5}) in m.records
+    m.crash()
+    assert m.kinds().count("rental.locked_out") == 1
+    assert m.tell(e.ResetAttempts("r1", "eve", "asked")).refused is None
+    assert not m.rental().locked_out and m.rental().attempts == 0
+
+
+# ---------------------------------------------------------------- no visit lives for ever
+@pytest.mark.parametrize("again", [False, True], ids=["pick-up", "reopening"])
+def test_a_visit_whose_last_step_was_refused_ends_with_the_reason(again: bool) -> None:
+    m = bench()
+    m.book(demands=("pass+pin",), pin="sealed")
+    m.show()
+    m.tell(e.PinEntered("front", "1234"))
+    if again:
+        m.check_pin(ok=True)
+        m.sent("b1")
+        m.open("b1")
+        m.close("b1", presence=False, tag=None)
+        m.bring_back()
+        assert m.show().refused is None
+        m.tell(e.PinEntered("front", "1234"))
+    m.tell(e.EstopChanged(True))
+    before = len(m.unlocks())
+    m.check_pin(ok=True)
+    assert (m.visit().state, m.visit().reason) == (VisitState.FAREWELL, "estop")
+    assert len(m.unlocks()) == before and m.rental().state is (RETURNED if again else READY)
+    m.wait(11)
+    assert m.visit().state is VisitState.IDLE
+
+
+def test_returned_elsewhere_while_its_bay_is_open_here_is_told_at_the_terminal() -> None:
+    m = returning(bench())
+    assert m.visit().state is VisitState.SERVING
+    m.deliver(e.ReturnedElsewhere("x", "r1", 2, "m2"))
+    assert m.rental().state is RETURNED
+    assert (m.visit().state, m.visit().reason) == (VisitState.FAREWELL, "returned")
+    m.close("b1", presence=False, tag=None)
+    m.wait(20)
+    assert m.visit().state is VisitState.IDLE
+
+
+def test_nobody_is_served_for_ever_but_as_long_as_the_bay_is_at_work() -> None:
+    m = bench()
+    m.book()
+    opened(m, "r1", "b1")
+    m.wait(1000)
+    assert m.visit().state is VisitState.SERVING, "the door is open, the customer stands before it"
+    grant = m.bay().grant
+    assert grant is not None
+    m.world.apply({("bay", "b1"): replace(m.bay(), grant=replace(grant, terminal=None))})  # its word will miss
+    m.wait(200)
+    assert m.visit().state is VisitState.IDLE and m.visit().reason == ""
+    assert m.rental().state is RentalState.RELEASING, "what the bay says at its end still counts"
