@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import itertools
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from hw_sim.camera import LOOKS
+from hw_sim.camera import LOOKS, Camera
 from hw_sim.fields import BadRequest, Fields
 from hw_sim.machine import Machine
 from hw_sim.model.bay import Impossible
@@ -189,6 +191,28 @@ def _show_face(acts: Acts, given: Fields, now: float) -> dict[str, Any]:
     return {}
 
 
+async def _show_picture(acts: Acts, given: Fields, now: float) -> dict[str, Any]:
+    camera = acts.camera(given)
+    live, seconds = given.flag("live", True), given.number("seconds", 10.0)
+    encoded, paths = given.text_or_none("jpeg"), given.texts("paths", [])
+    if (encoded is None) == (not paths):
+        raise BadRequest("show_picture takes either a jpeg in base64 or paths of JPEG files")
+    try:
+        if encoded is not None:
+            pictures = [base64.b64decode(encoded, validate=True)]
+        else:
+            pictures = await asyncio.to_thread(lambda: [Path(path).read_bytes() for path in paths])
+        await camera.show_pictures(pictures, seconds, live)
+    except (ValueError, OSError) as no:
+        raise BadRequest(f"this picture cannot be shown: {no}") from no
+    return {}
+
+
+def _hide_picture(acts: Acts, given: Fields, now: float) -> dict[str, Any]:
+    acts.camera(given).hide()
+    return {}
+
+
 # ---------------------------------------------------------------- at the machine
 def _estop(press: bool) -> Act:
     def act(acts: Acts, given: Fields, now: float) -> dict[str, Any]:
@@ -269,6 +293,9 @@ ACTS: dict[str, tuple[str, Act]] = {
     "hold_tag": ("terminal, tag | asset, seconds=2 -> tag", _hold_tag),
     "hold_badge": ("terminal, badge, seconds=1 (nfc:04112233, or nfc:random for a phone)", _hold_badge),
     "show_face": ("terminal, person | people, look=live, seconds=5", _show_face),
+    "show_picture": ("device, jpeg | paths, live=true (else the same bytes again and again), seconds=10",
+                     _show_picture),
+    "hide_picture": ("device", _hide_picture),
     "press_estop": ("", _estop(True)),
     "release_estop": ("", _estop(False)),
     "tamper": ("open=true", _tamper),
@@ -316,6 +343,12 @@ class Acts:
         if name not in terminals:
             raise Unknown(f"no terminal {name!r}; there are: {', '.join(terminals) or 'none'}")
         return terminals[name]
+
+    def camera(self, given: Fields) -> Camera:
+        name, cameras = given.text("device"), self.machine.cameras
+        if name not in cameras:
+            raise Unknown(f"no camera {name!r}; there are: {', '.join(cameras) or 'none'}")
+        return cameras[name]
 
     def later(self, seconds: float, call: Callable[[], None]) -> asyncio.TimerHandle:
         timer: asyncio.TimerHandle

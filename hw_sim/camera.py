@@ -1,4 +1,5 @@
-"""An IP camera: MJPEG over HTTP (multipart/x-mixed-replace) of an empty scene or a phone that shows a code."""
+"""An IP camera: MJPEG over HTTP (multipart/x-mixed-replace) of an empty scene, a phone that shows a code, or pictures
+that are held before it."""
 
 from __future__ import annotations
 
@@ -8,12 +9,16 @@ import random
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from aiohttp import web
 
 from hw_sim.model.log import PhysicalLog
 from hw_sim.site import DeviceSpec, SiteError
+
+if TYPE_CHECKING:
+    from hw_sim.scenes import Living
 
 WIDTH, HEIGHT = 800, 600
 FPS = 8.0
@@ -37,6 +42,7 @@ class Camera:
     frames_sent: int = 0
     _empty: list[bytes] = field(default_factory=list)
     _shown: list[bytes] = field(default_factory=list)
+    _living: Living | None = None
     _hide: asyncio.TimerHandle | None = None
 
     def __post_init__(self) -> None:
@@ -53,14 +59,29 @@ class Camera:
         self.log.add(time.monotonic(), "code_shown", device=self.name, length=len(text), look=look)
         self._hide = asyncio.get_running_loop().call_later(seconds, self.hide)
 
+    async def show_pictures(self, pictures: list[bytes], seconds: float, live: bool) -> None:
+        """Show JPEG pictures in turn: as a live sensor sees them, or the very bytes, again and again (a replay).
+
+        Raises ValueError for what is no picture.
+        """
+        from hw_sim.scenes import Living
+
+        living = await asyncio.to_thread(Living, pictures, self.rng)
+        self.hide()
+        self._shown, self._living = pictures, living if live else None
+        self.log.add(time.monotonic(), "picture_shown", device=self.name, pictures=len(pictures), live=live)
+        self._hide = asyncio.get_running_loop().call_later(seconds, self.hide)
+
     def hide(self) -> None:
-        self._shown = []
+        self._shown, self._living = [], None
         if self._hide is not None:
             self._hide.cancel()
             self._hide = None
 
-    def picture(self, n: int) -> bytes:
+    async def picture(self, n: int) -> bytes:
         """The n-th frame of the stream."""
+        if self._living is not None and not self.dark:
+            return await asyncio.to_thread(self._living.frame, n)
         pictures = self._shown if self._shown and not self.dark else self._empty
         return pictures[n % len(pictures)]
 
@@ -76,7 +97,7 @@ class Camera:
         try:
             while True:
                 if not self.frozen:
-                    picture = self.picture(n)
+                    picture = await self.picture(n)
                     part = f"--{BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: {len(picture)}\r\n\r\n"
                     await response.write(part.encode() + picture + b"\r\n")
                     self.frames_sent += 1
@@ -107,7 +128,7 @@ class CameraHost:
             return
         for (host, port), cameras in self._by_host.items():
             app = web.Application()
-            for camera in cameras:
+            for camera in {urlsplit(camera.url).path: camera for camera in cameras}.values():
                 app.router.add_get(urlsplit(camera.url).path or "/", camera.stream)
             runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
             await runner.setup()

@@ -138,9 +138,11 @@ class Machine:
             module = FaceModule(line, self.log, FM22xOptions(str(extra.get("serial", f"SIM-{device.name}"))),
                                 enrolled(extra.get("enrolled", {})))  # fmt: skip
             self.faces[device.name] = self.powered[device.name] = module
-        elif device.driver == "mjpeg-camera":
+        elif device.driver == "mjpeg-camera" or (device.driver == "camera-face" and device.get("path", None) is None):
             fps = float(extra.get("fps", FPS))
-            self.cameras[device.name] = camera_of(device, self.log, self.rng(f"camera/{device.name}"), fps)
+            made = camera_of(device, self.log, self.rng(f"camera/{device.name}"), fps)
+            # one camera may serve two devices: codes are read and faces compared in the same pictures
+            self.cameras[device.name] = next((c for c in self.cameras.values() if c.url == made.url), made)
 
     # ------------------------------------------------------------ life
     async def start(self) -> None:
