@@ -54,6 +54,7 @@ from fsm.bay_opening import (
     has_grant,
     no_estop,
     no_other_grant,
+    not_at_work,
     not_faulted,
     not_quarantined,
     nothing_left,
@@ -103,6 +104,7 @@ ROWS = (
         ),
         authorise,
     ),
+    on(Authorise, (OPENING, OPEN, CLOSING, SETTLING), None, (recovered, no_estop, not_at_work)),
     # the executor's word
     on(Sent, (OPENING,), SECURED, (nothing_left,), was_not_sent),
     on(Sent, (SECURED,), None, (nothing_left,), was_not_sent),

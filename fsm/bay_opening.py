@@ -48,6 +48,12 @@ def no_other_grant(bay: Bay, event: Authorise, turn: Turn) -> bool:
     return grant is None or (grant.lapsed and (grant.rental == event.rental or not _customer(event)))
 
 
+@reason("bay_in_use")
+def not_at_work(bay: Bay, event: Authorise, turn: Turn) -> bool:
+    """It is opening, open or settling: whoever asks hears the same word as of a grant that has not ended."""
+    return False
+
+
 @reason("door_not_closed")
 def door_closed(bay: Bay, event: Authorise, turn: Turn) -> bool:
     door = turn.sensed(bay.id).door

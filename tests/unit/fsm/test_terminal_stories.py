@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from fsm import events as e
 from fsm.model import VisitState
 from tests.unit.fsm.machine import Bench, layout
+from vendingd.prompts import TOLD
 
 
 def returned(pin: str | None = None) -> Bench:
@@ -51,6 +54,22 @@ def test_bay_that_may_still_open_again_is_awaited() -> None:
     m.sense("b1", bolt=False)
     m.wait(20.0)
     assert m.show(terminal="side").refused == "late_opening_awaited"
+
+
+@pytest.mark.parametrize("stage", ["opening", "open", "settling"])
+def test_whoever_would_reopen_a_bay_that_serves_another_is_told_to_wait(stage: str) -> None:
+    """The car of the rental that has just ended is being handed to the next."""
+    m = returned()
+    m.book("r2", "car1")
+    assert m.show("r2", terminal="side").refused is None
+    m.sent("b1")
+    if stage != "opening":
+        m.open("b1")
+    if stage == "settling":
+        m.close("b1", settle=False)
+    before = m.unlocks()
+    assert m.show().refused == "bay_in_use" and m.unlocks() == before
+    assert m.visit().reason == "bay_in_use" and TOLD["bay_in_use"] == "wait"
 
 
 def test_reopening_that_waits_for_a_pin_is_in_use() -> None:
