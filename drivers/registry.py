@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 ENTRY_POINT_GROUP = "vendingd.drivers"
 
 BUILT_IN: dict[str, str] = {
+    "fm22x": "drivers.faces.fm22x:DRIVER",
     "gpio-gate": "drivers.gpio.gate:DRIVER",
     "gpio-input": "drivers.gpio.input:DRIVER",
     "gpio-lock": "drivers.gpio.lock:DRIVER",
@@ -27,6 +28,7 @@ BUILT_IN: dict[str, str] = {
     "line-scanner": "drivers.readers.line_scanner:DRIVER",
     "lock-8a": "drivers.locks.lock_8a:DRIVER",
     "mjpeg-camera": "drivers.cameras.mjpeg:DRIVER",
+    "pn532": "drivers.readers.pn532:DRIVER",
     "rdm6300": "drivers.readers.rdm6300:DRIVER",
     "serial-keypad": "drivers.readers.serial_keypad:DRIVER",
     "v4l2-camera": "drivers.cameras.v4l2:DRIVER",

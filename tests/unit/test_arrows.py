@@ -29,7 +29,8 @@ MAY_IMPORT = {
 # Folder -> third-party packages, by the name that is imported.
 THIRD_PARTY = {
     "fsm": {"transitions"},
-    "drivers": {"aiohttp", "gpiozero", "lgpio", "linuxpy", "numpy", "PIL", "pydantic", "pyzbar", "serial", "zxingcpp"},
+    "drivers": {"aiohttp", "gpiozero", "lgpio", "linuxpy", "numpy", "osdp", "PIL", "pydantic", "pyzbar", "serial",
+        "zxingcpp"},
     "vendingd": {"aiohttp", "cbor2", "cryptography", "msgspec", "pydantic", "yarl"},
     "hw_sim": {"aiohttp", "cbor2", "cryptography", "gpiozero", "numpy", "PIL", "zxingcpp"},
     "tests": {

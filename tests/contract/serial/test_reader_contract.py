@@ -35,7 +35,7 @@ async def plugged(tmp_path: Path) -> AsyncIterator[Plug]:
 
 def test_every_serial_driver_with_these_roles_is_here() -> None:
     serial = [name for name in registry.BUILT_IN if registry.BUILT_IN[name].startswith("drivers.readers.")]
-    claims = {name: registry.find(name).roles for name in serial}
+    claims = {name: roles for name in serial if "badge" not in (roles := registry.find(name).roles)}  # of tests beside
     assert claims == {"line-scanner": {"code"}, "serial-keypad": {"keypad"}, "rdm6300": {"tag"}}
 
 
