@@ -28,6 +28,7 @@ BUILT_IN: dict[str, str] = {
     "line-scanner": "drivers.readers.line_scanner:DRIVER",
     "lock-8a": "drivers.locks.lock_8a:DRIVER",
     "mjpeg-camera": "drivers.cameras.mjpeg:DRIVER",
+    "osdp-reader": "drivers.readers.osdp_reader:DRIVER",
     "pn532": "drivers.readers.pn532:DRIVER",
     "rdm6300": "drivers.readers.rdm6300:DRIVER",
     "serial-keypad": "drivers.readers.serial_keypad:DRIVER",
