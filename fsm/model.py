@@ -220,6 +220,7 @@ class Incident:
     asset: str | None = None
     rental: str | None = None
     opened_utc: float = 0.0
+    opened_trusted: bool = True  # whether that time can be believed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

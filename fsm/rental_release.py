@@ -104,7 +104,8 @@ def not_taken(rental: Rental, event: NotTaken, turn: Turn) -> Rental:
 
 def opened_too_often(rental: Rental, event: NotTaken, turn: Turn) -> Rental:
     asset, bay = rental.asset, rental.bay
-    rental = replace(not_taken(rental, event, turn), asset=asset)
+    unserved(rental, "incident", turn)  # not "you have not taken it": the next showing of the pass would not open it
+    rental = replace(not_taken(replace(rental, terminal=None), event, turn), asset=asset)
     ident = turn.open_incident("not_taken", bay=bay, asset=asset, rental=rental.id)
     return into_incident(rental, ident, turn)
 

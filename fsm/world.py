@@ -319,7 +319,8 @@ class Turn:
         machine = replace(self.machine, incident_n=self.machine.incident_n + 1)
         self.put(machine)
         ident = f"I{machine.incident_n}"
-        self.put(Incident(id=ident, kind=kind, bay=bay, asset=asset, rental=rental, opened_utc=self.now.utc))
+        opened = Incident(id=ident, kind=kind, bay=bay, asset=asset, rental=rental, opened_utc=self.now.utc)
+        self.put(replace(opened, opened_trusted=self.now.trusted))
         self.record("incident.opened", ident, kind=kind, bay=bay, asset=asset, rental=rental)
         self.urgent = True
         return ident

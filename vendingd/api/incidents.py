@@ -1,15 +1,20 @@
 """What a technician should look at for each kind of incident, and which outcomes make sense. Texts as data.
 
 An incident exists where sensors could not tell what happened. So each text first says what the machine knows, then
-what eyes can tell, then what to say to the machine.
+what eyes can tell, then what to say to the machine. Kind by kind, with what becomes of everything: docs/incidents.md.
 """
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from fsm.model import Incident
+from fsm.events import ResolveIncident
+from fsm.model import Bay, Incident, Now
+from fsm.reasons import REASONS
+from fsm.step import step
+from fsm.technician import OUTCOMES
 from fsm.world import World
 
 
@@ -19,20 +24,24 @@ class Guide:
 
     title: str
     look: tuple[str, ...]
-    outcomes: Mapping[str, str]
+    outcomes: Mapping[str, str]  # of a kind: the usual ones; of an incident: those that the machine takes now
+    not_now: Mapping[str, str] | None = None  # outcome: what stands against it
 
 
-_CONTENTS = "Then say what is in the bay: `vendingctl bays set BAY --asset ID|--empty --reason ...`."
+_CONTENTS = (
+    "Then say what is in the bay: `vendingctl bays set BAY --asset ASSET --reason ...`, "
+    "or `vendingctl bays set BAY --empty --reason ...`."
+)
 _JOURNAL = "`vendingctl journal` shows what was commanded and sensed around it."
 
 _WITH_RENTAL: Mapping[str, str] = {
-    "ready": "the asset is still inside and its holder may come again with the same pass",
-    "on_trip": "the holder has the asset",
-    "returned": "the asset is back and this rental is over",
-    "cancelled": "the rental is over without a trip; the asset is here",
-    "purchased": "the holder has bought the asset",
+    "ready": "the asset is in a bay here, and its holder may come again with the same pass while the window lasts",
+    "on_trip": "the holder has the asset; the pass brings it back",
+    "returned": "the asset is back in a bay here, and this rental is over",
+    "cancelled": "the rental is over without a trip; the asset is in a bay here",
+    "purchased": "the holder has bought the asset and keeps it",
 }
-_CLOSED: Mapping[str, str] = {"closed": "it is understood; no rental hangs on it"}
+_CLOSED: Mapping[str, str] = {"closed": "it is understood, and no rental waits for it"}
 
 
 def _rental(*words: str) -> Mapping[str, str]:
@@ -123,23 +132,77 @@ _OTHER = Guide(
 )
 
 
+def title(kind: str) -> str:
+    return GUIDES.get(kind, _OTHER).title
+
+
 def binds(world: World, incident: Incident) -> bool:
     """Whether a rental waits for this incident's outcome."""
     rental = world.rental(incident.rental) if incident.rental is not None else None
     return rental is not None and rental.incident == incident.id
 
 
-def guide(world: World, incident: Incident) -> Guide:
-    """The guide for this incident, with the bay's name in it and the outcomes that the machine will take now."""
+def guide(world: World, incident: Incident, now: Now) -> Guide:
+    """The guide for this incident, with its names in it and the outcomes that the machine will take now, or not yet."""
     known = GUIDES.get(incident.kind, _OTHER)
-    if binds(world, incident):
-        # The common ones first, then whatever else is possible.
-        usual = {word: why for word, why in known.outcomes.items() if word != "closed"}
-        outcomes = {**usual, **{word: why for word, why in _WITH_RENTAL.items() if word not in usual}}
-        rental = world.rental(incident.rental or "")
-        if rental is not None and rental.asset is None:
-            outcomes.pop("on_trip", None)
-    else:
-        outcomes = dict(_CLOSED)
-    bay = incident.bay or "BAY"
-    return Guide(known.title, tuple(line.replace(" BAY", f" {bay}") for line in known.look), outcomes)
+    why = {**known.outcomes, **_WITH_RENTAL, **_CLOSED}  # the usual ones come first
+    possible, not_now = {}, {}
+    for word in sorted(OUTCOMES, key=list(why).index):
+        against = _against(world, incident, word, now)
+        if against is None:
+            possible[word] = why[word]
+        elif against:
+            not_now[word] = against
+    return Guide(known.title, tuple(_named(line, world, incident) for line in known.look), possible, not_now)
+
+
+def _against(world: World, incident: Incident, outcome: str, now: Now) -> str | None:
+    """What the machine would say to this outcome: None where it takes it, "" where it never will."""
+    said = step(world, ResolveIncident(incident.id, outcome, "", ""), now)
+    if said.refused is None:
+        return None
+    if said.refused in ("unknown_outcome", "outcome_needed"):
+        return ""
+    return REASONS[said.refused] if said.refused == "bay_not_concluded" else said.detail
+
+
+def asset_of(world: World, incident: Incident) -> str | None:
+    """The asset that it is about, as far as anybody knows."""
+    rental = world.rental(incident.rental) if incident.rental is not None else None
+    return incident.asset or (rental.asset if rental is not None else None)
+
+
+def _named(line: str, world: World, incident: Incident) -> str:
+    bay, asset = incident.bay, asset_of(world, incident)
+    line = line.replace(" BAY", f" {shlex.quote(bay)}") if bay is not None else line
+    return line.replace("ASSET", shlex.quote(asset) if asset is not None else "ID")
+
+
+def whereabouts(world: World, incident: Incident) -> str | None:
+    """Where the asset is believed, in words."""
+    asset = asset_of(world, incident)
+    if asset is None:
+        return None
+    bay = world.bay_of_asset.get(asset)
+    return f"{asset}, believed in {bay}" if bay is not None else f"{asset}, in no bay here"
+
+
+def bay_now(world: World, incident: Incident) -> str | None:
+    """The incident's bay as it is now, in words."""
+    bay = world.bay(incident.bay) if incident.bay is not None else None
+    if bay is None:
+        return incident.bay
+    return f"{bay.id}: {bay.state}, {_contents(bay)}" + (f"; quarantined, {bay.quarantined}" if bay.quarantined else "")
+
+
+def _contents(bay: Bay) -> str:
+    return f"contents {bay.occupancy}" if bay.asset is None else f"{bay.asset} believed inside, sensed {bay.occupancy}"
+
+
+def told(guide_now: Guide) -> str:
+    """The ways out in one paragraph, for whoever said what is not one of them."""
+    possible = "; ".join(f"{word} ({why})" for word, why in guide_now.outcomes.items())
+    against = "; ".join(f"{word} ({why})" for word, why in (guide_now.not_now or {}).items())
+    return ". ".join(
+        part for part in (f"Possible now: {possible or 'nothing'}", against and f"Not yet: {against}") if part
+    )

@@ -84,7 +84,7 @@ async def incident(call: Call) -> Response:
     known = world.of["incident"].get(call.path["incident"])
     if known is None:
         raise not_found("incident", call.path["incident"])
-    return answer(views.incident(world, known, with_guide=True))
+    return answer(views.incident(world, known, call.machine.time.now()))
 
 
 async def devices(call: Call) -> Response:

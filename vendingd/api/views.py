@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import cache
+from itertools import islice
 from typing import Any
 
 import msgspec
 
-from fsm.model import Alarm, Bay, BayState, Grant, Incident, Occupancy, Rental, RentalState, Sensed
+from fsm.model import Alarm, Bay, BayState, Grant, Incident, Now, Occupancy, Rental, RentalState, Sensed
 from fsm.world import Record, World
-from vendingd.api.incidents import binds, guide
+from vendingd.api.incidents import asset_of, bay_now, binds, guide, title, whereabouts
 from vendingd.api.ports import Machine
 from vendingd.cloud.status import CloudStatus
 from vendingd.journal.api import StoredRecord, Verdict
@@ -145,6 +146,8 @@ def devices(machine: Machine) -> list[Json]:
 
 
 # ---------------------------------------------------------------- alarms
+MOST_INCIDENTS = 100  # among the alarms; `incident list` has more
+
 _MEANING: dict[str, str] = {
     Alarm.FORCED_OPEN: "The door opened without an authorisation. Look at the bay, its lock and its contents.",
     Alarm.HELD_OPEN: "The door is open too long. Close it; the alarm ends by itself.",
@@ -167,6 +170,9 @@ def alarms(machine: Machine) -> list[Json]:
             found.append(_alarm("machine", None, str(alarm), "", _MEANING[alarm], clearable=True))
     for bay in world.of["bay"].values():
         found += _bay_alarms(bay)
+    for one in islice(world.of["incident"].values(), MOST_INCIDENTS):
+        advice = f"`vendingctl incident show {one.id}` says what to look at and what to say."
+        found.append(_alarm("incident", one.id, one.kind, title(one.kind), advice))
     for row in devices(machine):
         if row["up"] is False:
             look = "" if row["detail"] else "Look at its cable and its supply. "
@@ -270,23 +276,28 @@ def rental(one: Rental) -> Json:
     }
 
 
-def incident(world: World, one: Incident, *, with_guide: bool = False) -> Json:
+def incident(world: World, one: Incident, now: Now | None = None) -> Json:
+    """With `now` also what to look at, and the ways out."""
     tied = world.rental(one.rental) if one.rental is not None else None
     said: Json = {
         "id": one.id,
         "kind": one.kind,
         "bay": one.bay,
-        "asset": one.asset,
+        "asset": asset_of(world, one),
         "rental": one.rental,
         "rental_state": str(tied.state) if tied is not None else None,
         "rental_waits": binds(world, one),
         "opened": stamp(one.opened_utc),
+        "opened_trusted": one.opened_trusted,
+        "title": title(one.kind),
     }
-    text = guide(world, one)
-    said["title"] = text.title
-    if with_guide:
+    if now is not None:
+        text = guide(world, one, now)
+        said["bay_now"] = bay_now(world, one)
+        said["asset_now"] = whereabouts(world, one)
         said["look"] = list(text.look)
         said["outcomes"] = dict(text.outcomes)
+        said["not_now"] = dict(text.not_now or {})
     return said
 
 

@@ -9,6 +9,7 @@ from fsm.step import Step
 from vendingd.api import views
 from vendingd.api.calls import Call, Name, Nothing, Reasoned, Text, answer
 from vendingd.api.http import Response
+from vendingd.api.incidents import guide, told
 from vendingd.api.problems import Problem, busy, not_found, unavailable
 from vendingd.journal.api import StoreError
 
@@ -35,6 +36,10 @@ class Clear(msgspec.Struct, forbid_unknown_fields=True):
 class Resolution(msgspec.Struct, forbid_unknown_fields=True):
     outcome: Name
     reason: Text
+
+
+# A word that is no way out of this incident, or not yet.
+WRONG_WAY = frozenset({"unknown_outcome", "outcome_needed", "asset_inside", "asset_out", "bay_not_concluded"})
 
 
 def _done(step: Step, **said: object) -> Response:
@@ -83,8 +88,27 @@ async def clear_alarm(call: Call) -> Response:
 
 
 async def resolve(call: Call) -> Response:
-    said = call.body(Resolution)
-    return _done(await call.ask(e.ResolveIncident(call.path["incident"], said.outcome, call.who, said.reason)))
+    """What became of the rental and of the bay is told with it; what is refused, with the ways that are open."""
+    said, name = call.body(Resolution), call.path["incident"]
+    known = call.machine.mailbox.world.of["incident"].get(name)
+    try:
+        step = await call.ask(e.ResolveIncident(name, said.outcome, call.who, said.reason))
+    except Problem as why:
+        if known is not None and why.reason in WRONG_WAY:
+            ways = guide(call.machine.mailbox.world, known, call.machine.time.now())
+            why.advice = f"{told(ways)}."
+            why.extra |= {"outcomes": dict(ways.outcomes), "not_now": dict(ways.not_now or {})}
+        raise
+    world = call.machine.mailbox.world
+    rental = world.rental(known.rental) if known is not None and known.rental is not None else None
+    bay = world.bay(known.bay) if known is not None and known.bay is not None else None
+    return _done(
+        step,
+        rental=rental.id if rental is not None else None,
+        rental_state=str(rental.state) if rental is not None else None,
+        bay=bay.id if bay is not None else None,
+        quarantined=bay.quarantined if bay is not None else None,
+    )
 
 
 async def reset_attempts(call: Call) -> Response:

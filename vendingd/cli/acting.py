@@ -50,7 +50,13 @@ def clear_alarm(args: argparse.Namespace, client: Client, screen: Screen) -> int
 def resolve(args: argparse.Namespace, client: Client, screen: Screen) -> int:
     body = {"outcome": args.outcome, "reason": args.reason}
     said = client.post(f"/v1/incidents/{part(args.incident)}/resolve", body)
-    return _done(args, screen, said, f"Incident {args.incident} is resolved: {args.outcome}.")
+    text = f"Incident {args.incident} is resolved: {args.outcome}."
+    if said["rental"] is not None:
+        text += f" Rental {said['rental']} is {said['rental_state']}."
+    if said["quarantined"] is not None:
+        text += f" {said['bay']} stays in quarantine ({said['quarantined']}) until somebody says what is inside: "
+        text += f"`vendingctl bays set {said['bay']} --asset ID|--empty --reason ...`."
+    return _done(args, screen, said, text)
 
 
 def reset_attempts(args: argparse.Namespace, client: Client, screen: Screen) -> int:

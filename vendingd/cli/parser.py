@@ -29,6 +29,8 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         message = message.replace(f"'{BAYS_SET}', ", "")  # a name of ours, not of the user's
+        if "--outcome" in message and "invalid choice" in message:
+            message += "; `vendingctl incident show ID` says which are possible, and when they are right"
         self.exit(Exit.USAGE, f"{self.prog}: {message}\nTry: {self.prog} --help\n")
 
 

@@ -227,10 +227,10 @@ def incident(args: argparse.Namespace, client: Client, screen: Screen) -> int:
         [
             ("incident", f"{row['id']}: {row['title']}"),
             ("kind", row["kind"]),
-            ("bay", row["bay"]),
-            ("asset", row["asset"]),
+            ("bay", row["bay_now"]),
+            ("asset", row["asset_now"]),
             ("rental", tied),
-            ("since", when(row["opened"])),
+            ("since", when(row["opened"]) + ("" if row["opened_trusted"] else ", by a clock that was not trusted")),
         ]
     )
     screen.line()
@@ -238,12 +238,16 @@ def incident(args: argparse.Namespace, client: Client, screen: Screen) -> int:
     for n, text in enumerate(row["look"], 1):
         screen.paragraph(text, "     ", f"  {n}. ")
     screen.line()
-    screen.line(screen.paint("Outcomes:", "bold"))
-    width = max(map(len, row["outcomes"]))
+    width = max(map(len, [*row["outcomes"], *row["not_now"]]), default=0)
+    if row["outcomes"]:
+        screen.line(screen.paint("Then say what became of it, one of:", "bold"))
     for word, why in row["outcomes"].items():
         screen.paragraph(why, " " * (width + 4), f"  {word.ljust(width)}  ")
-    screen.line()
-    screen.paragraph(f"Then: vendingctl incident resolve {row['id']} --outcome OUTCOME --reason ...")
+        screen.line(f"    vendingctl incident resolve {row['id']} --outcome {word} --reason '...'")
+    if row["not_now"]:
+        screen.line(screen.paint("Not yet:", "bold"))
+    for word, why in row["not_now"].items():
+        screen.paragraph(why, " " * (width + 4), f"  {word.ljust(width)}  ")
     return Exit.OK
 
 

@@ -158,16 +158,33 @@ async def test_an_incident_tells_what_to_look_at_and_is_resolved(api: Served) ->
     row = (await api.call("GET", f"/v1/incidents/{ident}")).json
     assert row["kind"] == "unsure_release"
     assert "vendingctl unlock bay-1" in row["look"][0]
-    assert list(row["outcomes"])[:2] == ["ready", "on_trip"]
-    assert "closed" not in row["outcomes"]
+    assert list(row["outcomes"]) == ["ready", "cancelled", "returned"], "the usual ones of a release come first"
+    assert row["not_now"] == dict.fromkeys(
+        ("on_trip", "purchased"), "car1 is believed in bay-1; set that bay's contents first"
+    )
+    assert row["bay_now"] == "bay-1: secured, car1 believed inside, sensed unknown; quarantined, contents are uncertain"
+    assert row["asset_now"] == "car1, believed in bay-1"
+    assert ("incident", ident) in {
+        (one["what"], one["name"]) for one in (await api.call("GET", "/v1/alarms")).json["alarms"]
+    }
     refused = await api.call("POST", f"/v1/incidents/{ident}/resolve", {"reason": "x", "outcome": "closed"})
     assert refused.json["reason"] == "outcome_needed"
+    assert (refused.json["outcomes"], refused.json["not_now"]) == (row["outcomes"], row["not_now"])
+    assert "Possible now: ready (the asset is in a bay here" in refused.json["advice"]
     outcome = {"reason": "seen", "outcome": "on_trip"}
     refused = await api.call("POST", f"/v1/incidents/{ident}/resolve", outcome)
     assert refused.status == 409, "the asset is still believed inside"
+    assert "Not yet: on_trip (car1 is believed in bay-1" in refused.json["advice"]
     api.machine.sense("bay-1", presence=False)
     assert (await api.call("POST", "/v1/bays/bay-1/contents", {"empty": True, "reason": "looked"})).status == 200
-    assert (await api.call("POST", f"/v1/incidents/{ident}/resolve", outcome)).status == 200
+    row = (await api.call("GET", f"/v1/incidents/{ident}")).json
+    assert (list(row["outcomes"]), list(row["not_now"])) == (
+        ["on_trip", "purchased"], ["ready", "cancelled", "returned"],
+    )  # fmt: skip
+    done = await api.call("POST", f"/v1/incidents/{ident}/resolve", outcome)
+    assert done.status == 200
+    said = {key: done.json[key] for key in ("rental", "rental_state", "bay", "quarantined")}
+    assert said == {"rental": "r1", "rental_state": "on_trip", "bay": "bay-1", "quarantined": None}
     assert api.machine.rental("r1").state is RentalState.ON_TRIP
     assert (await api.call("GET", f"/v1/incidents/{ident}")).status == 404
 

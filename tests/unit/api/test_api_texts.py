@@ -6,7 +6,7 @@ import ast
 from pathlib import Path
 
 import fsm
-from fsm.model import Alarm, Incident, Purpose
+from fsm.model import Alarm, Incident, Now, Purpose
 from fsm.technician import OUTCOMES
 from fsm.world import World
 from tests.unit.api.light import layout
@@ -45,7 +45,9 @@ def test_guides_name_only_outcomes_that_the_machine_takes() -> None:
 
 
 def test_an_unknown_kind_still_has_a_guide() -> None:
-    told = guide(World(layout()), Incident(id="I1", kind="new", bay="bay-1"))
+    world, one = World(layout()), Incident(id="I1", kind="new", bay="bay-1")
+    world.apply({("incident", "I1"): one})
+    told = guide(world, one, Now(0.0, 0.0, True, 0.0, "boot"))
     assert "vendingctl unlock bay-1" in told.look[0]
     assert list(told.outcomes) == ["closed"]
 

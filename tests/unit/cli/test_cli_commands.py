@@ -123,15 +123,31 @@ async def test_an_incident_from_the_list_to_its_end(ctl: Bench) -> None:
     await ctl.machine.incident()
     assert (await ctl.run("incident", "list", "--ids")).out == "I1\n"
     shown = (await ctl.run("incident", "show", "I1")).out
-    assert "vendingctl incident resolve I1 --outcome" in " ".join(shown.split())
+    commands = [line.strip() for line in shown.splitlines() if line.startswith("    vendingctl incident resolve I1")]
+    assert [line.split()[5] for line in commands] == ["ready", "cancelled", "returned"]
+    assert "Not yet: on_trip car1 is believed in bay-1; set that bay's contents first" in " ".join(shown.split())
+    ran = await ctl.run("incident", "resolve", "I1", "--outcome", "closed", "--reason", "tired of it")
+    assert ran.code == Exit.REFUSED and "Possible now: ready (the asset is in a bay here" in " ".join(ran.err.split())
     resolve = ("incident", "resolve", "I1", "--outcome", "on_trip", "--reason", "seen leaving")
     ran = await ctl.run(*resolve)
     assert ran.code == Exit.REFUSED and "set that bay's contents first" in ran.err
     ctl.machine.sense("bay-1", presence=False)
     assert (await ctl.run("bays", "set", "bay-1", "--empty", "--reason", "looked")).code == Exit.OK
-    assert (await ctl.run(*resolve)).code == Exit.OK
+    ran = await ctl.run(*resolve)
+    assert (ran.code, ran.out) == (Exit.OK, "Incident I1 is resolved: on_trip. Rental r1 is on_trip.\n")
     assert ctl.machine.rental("r1").state is RentalState.ON_TRIP
     assert (await ctl.run("incident", "list")).out == "no open incidents\n"
+
+
+async def test_a_quarantine_outlives_its_incident_and_says_how_it_ends(ctl: Bench) -> None:
+    await ctl.machine.incident()
+    ran = await ctl.run("incident", "resolve", "I1", "--outcome", "ready", "--reason", "seen inside")
+    said = " ".join(ran.out.split())
+    assert ran.code == Exit.OK and "Rental r1 is ready. bay-1 stays in quarantine (contents are uncertain)" in said
+    assert "vendingctl bays set bay-1 --asset" in said
+    ctl.machine.sense("bay-1", presence=True)
+    assert (await ctl.run("bays", "set", "bay-1", "--asset", "car1", "--reason", "seen inside")).code == Exit.OK
+    assert ctl.machine.bay("bay-1").quarantined is None
 
 
 async def test_alarms_of_a_bay_and_of_the_machine(ctl: Bench) -> None:
@@ -185,7 +201,7 @@ async def test_what_comes_from_outside_plays_no_tricks(ctl: Bench) -> None:
         ("unlock bay-1 --reason ", Exit.USAGE, "reason"),
         ("bays set bay-1 --reason x", Exit.USAGE, "--asset"),
         ("bays set bay-1 --asset car1 --empty --reason x", Exit.USAGE, "not allowed with"),
-        ("incident resolve I1 --outcome lost --reason x", Exit.USAGE, "invalid choice"),
+        ("incident resolve I1 --outcome lost --reason x", Exit.USAGE, "incident show ID"),
         ("journal --limit many", Exit.USAGE, "is no number"),
         ("nonsense", Exit.USAGE, "--help"),
         ("rentals --state lost", Exit.USAGE, "One of:"),
