@@ -113,6 +113,14 @@ class Disk(Protocol):
         """Make durable what was written into a file."""
         ...
 
+    def rewrite(self, path: Path) -> None:
+        """Write what a file holds over itself, and sync it.
+
+        After a failed sync the kernel may hold as clean what never reached the disk: it is read, and no later sync
+        writes it.
+        """
+        ...
+
     def rename(self, old: Path, new: Path) -> None:
         """Durable when it returns; both stand in one folder."""
         ...
@@ -169,6 +177,16 @@ class RealDisk:
     def sync(self, path: Path) -> None:
         with path.open("rb") as file:
             os.fsync(file.fileno())
+
+    def rewrite(self, path: Path) -> None:
+        fd = os.open(path, os.O_RDWR)
+        try:
+            at = 0
+            while held := os.pread(fd, _OS_PAGE, at):
+                at += os.pwrite(fd, held, at)
+            os.fsync(fd)
+        finally:
+            os.close(fd)
 
     def rename(self, old: Path, new: Path) -> None:
         os.rename(old, new)

@@ -75,6 +75,17 @@ def inspect(db: sqlite3.Connection, path: Path, machine: str | None, disk: Disk 
     return version
 
 
+def renew_log(path: Path, disk: Disk = REAL) -> None:
+    """See to it that the write-ahead log on the disk is the one that is read, before anything is built upon it.
+
+    A commit whose sync failed may be read, and yet be lost with the power: folded back into the file, its pages would
+    then stand there among older ones that a log without it brings back.
+    """
+    wal = path.with_name(path.name + "-wal")
+    if disk.size(wal):
+        disk.rewrite(wal)
+
+
 def grow_log(path: Path, size: int, disk: Disk = REAL) -> None:
     """Write zeros into an empty write-ahead log, so that later commits overwrite and no longer extend the
     file.

@@ -34,7 +34,7 @@ from vendingd.journal.chain import (
 )
 from vendingd.journal.disk import REAL, Disk
 from vendingd.journal.errors import TROUBLE, closed, corrupt, store_error
-from vendingd.journal.files import create, grow_log, insert_epoch, inspect
+from vendingd.journal.files import create, grow_log, insert_epoch, inspect, renew_log
 from vendingd.journal.head import find_head
 from vendingd.journal.schema import BUSY_MS, PAGE_SIZE, VERSION, connect, migrate
 
@@ -75,6 +75,7 @@ class Writer:
                 epoch = first_epoch(self._machine, self._new_token(), "created")
                 create(self._path, self._machine, epoch, self._disk)
             self._look()
+            renew_log(self._path, self._disk)
             self._db = connect(self._path, disk=self._disk)
             self._settle(self._db)
             return self._load(self._db)
