@@ -35,17 +35,17 @@ class Faults:
         name = params.pop("name", None)
         if name not in NAMES:
             raise ValueError(f"name: one of {', '.join(NAMES)}, not {name!r}")
-        on = params.pop("on", True)
+        if not params.pop("on", True):  # what it was switched on with need not be said again
+            self._on.pop(name, None)
+            self._notify()
+            return self.state()
         if params.get("path", "feed") not in ("feed", "events"):
             raise ValueError("path: feed or events (without it: both)")
         if name == "refuse_batch" and params.setdefault("code", 422) not in (413, 422):
             raise ValueError("code: 413 or 422")
         if name == "status" and not isinstance(params.get("code"), int):
             raise ValueError("code: an HTTP status is expected")
-        if on:
-            self._on[name] = params
-        else:
-            self._on.pop(name, None)
+        self._on[name] = params
         self._notify()
         return self.state()
 
