@@ -18,7 +18,7 @@ NAMES = {
     "rental": "rentals --ids",
     "incident": "incident list --ids",
 }
-FILES = ("file", "socket", "site", "state_dir")
+FILES = ("file", "path", "socket", "site", "state_dir")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,8 @@ class Node:
     words: tuple[tuple[str, str], ...]  # subcommands or choices, with help
     options: tuple[tuple[str, str], ...]
     names: str | None  # a command that lists them
-    file: bool
+    file: bool  # a file's name is wanted
+    file_options: tuple[str, ...]  # options that are followed by one
 
 
 def completion(args: argparse.Namespace, client: Client, screen: Screen) -> int:
@@ -48,6 +49,7 @@ def _walk(parser: argparse.ArgumentParser, path: str) -> Iterator[Node]:
     options: list[tuple[str, str]] = []
     below: list[tuple[argparse.ArgumentParser, str]] = []
     names, file = None, False
+    file_options: list[str] = []
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
             helps = {one.dest: one.help or "" for one in action._choices_actions}
@@ -58,7 +60,7 @@ def _walk(parser: argparse.ArgumentParser, path: str) -> Iterator[Node]:
         elif action.option_strings:
             options.append((action.option_strings[-1], action.help or ""))
             words += [(str(choice), "") for choice in action.choices or ()]
-            file = file or action.dest in FILES
+            file_options += action.option_strings if action.dest in FILES else ()
         elif action.choices is not None:
             words += [(str(choice), "") for choice in action.choices]
         else:
@@ -66,7 +68,7 @@ def _walk(parser: argparse.ArgumentParser, path: str) -> Iterator[Node]:
             file = file or action.dest in FILES
     if path == "bays":
         words.append(("set", "say what is in a bay"))
-    yield Node(path, tuple(words), tuple(options), names, file)
+    yield Node(path, tuple(words), tuple(options), names, file, tuple(file_options))
     for inner, name in below:
         yield from _walk(inner, name)
 
@@ -77,7 +79,8 @@ def _cases(nodes: list[Node]) -> str:
     for node in nodes:
         words = " ".join([word for word, _ in node.words] + [option for option, _ in node.options])
         asked = f"; names='{node.names}'" if node.names else ""
-        lines.append(f"    '{node.path}') words='{words}'{asked} ;;")
+        files = "; files=1" if node.file else ""
+        lines.append(f"    '{node.path}') words='{words}'{asked}{files} ;;")
     return "\n".join(lines)
 
 
@@ -85,16 +88,24 @@ def _paths(nodes: list[Node]) -> str:
     return "|".join(f"'{node.path}'" for node in nodes if node.path)
 
 
-_PATH = """  local path='' word socket=() names='' words=''
+def _file_options(nodes: list[Node]) -> str:
+    return "|".join(sorted({option for node in nodes for option in node.file_options}))
+
+
+# Not "path": in zsh that is where programs are found.
+_PATH = """  local typed='' word socket=() names='' words='' files=''
   for ((n = 1; n < {at}; n++)); do
     word="{item}"
     if [[ $word == --socket ]]; then socket=(--socket "{following}"); fi
-    case "${{path:+$path }}$word" in
-      {paths}) path="${{path:+$path }}$word" ;;
+    case "${{typed:+$typed }}$word" in
+      {paths}) typed="${{typed:+$typed }}$word" ;;
     esac
   done
-  case "$path" in
+  case "$typed" in
 {cases}
+  esac
+  case "{before}" in
+    {file_options}) files=1; names='' ;;
   esac
   if [[ -n $names ]]; then words="$words $(vendingctl "${{socket[@]}}" $names 2>/dev/null)"; fi
 """
@@ -105,6 +116,8 @@ def bash(nodes: list[Node]) -> str:
         at="COMP_CWORD",
         item="${COMP_WORDS[n]}",
         following="${COMP_WORDS[n + 1]}",
+        before="${COMP_WORDS[COMP_CWORD - 1]}",
+        file_options=_file_options(nodes),
         paths=_paths(nodes),
         cases=_cases(nodes),
     )
@@ -114,6 +127,11 @@ def bash(nodes: list[Node]) -> str:
         '  local current="${COMP_WORDS[COMP_CWORD]}" n\n'
         "  COMPREPLY=()\n"
         f"{middle}"
+        "  if [[ -n $files && $current != -* ]]; then\n"
+        "    compopt -o filenames 2>/dev/null\n"  # outside of a completion there is none to be told
+        '    while IFS= read -r word; do COMPREPLY+=("$word"); done < <(compgen -f -- "$current")\n'
+        "    return\n"
+        "  fi\n"
         "  local IFS=$' \\t\\n' all\n"
         "  read -r -d '' -a all <<< \"$words\"\n"  # not compgen -W, which would run what stands in a name
         '  for word in "${all[@]}"; do\n'
@@ -126,7 +144,13 @@ def bash(nodes: list[Node]) -> str:
 
 def zsh(nodes: list[Node]) -> str:
     middle = _PATH.format(
-        at="CURRENT - 1", item="${words[n + 1]}", following="${words[n + 2]}", paths=_paths(nodes), cases=_cases(nodes)
+        at="CURRENT - 1",
+        item="${words[n + 1]}",
+        following="${words[n + 2]}",
+        before="${words[CURRENT - 1]}",
+        file_options=_file_options(nodes),
+        paths=_paths(nodes),
+        cases=_cases(nodes),
     )
     # zsh keeps the command line in `words`; ours gets another name, and words are split on request.
     middle = middle.replace("words=''", "offered=''").replace(") words='", ") offered='")
@@ -162,7 +186,7 @@ def fish(nodes: list[Node]) -> str:
         at = f"complete -c vendingctl -n \"__vendingctl_at '{node.path}'\""
         lines += [f"{at} -a {word} -d {_quoted(text)}" for word, text in node.words]
         lines += [
-            f"{at} -l {option.removeprefix('--')} -d {_quoted(text)}"
+            f"{at} -l {option.removeprefix('--')} -d {_quoted(text)}" + (" -rF" if option in node.file_options else "")
             for option, text in node.options
             if option.startswith("--")
         ]

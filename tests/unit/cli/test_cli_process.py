@@ -142,6 +142,18 @@ def test_bash_completes_commands_and_names(tmp_path: Path) -> None:
     assert complete(tmp_path, ["vendingctl", "unlock", "bay-1", "--re"]) == ["--reason"]
 
 
+def test_bash_offers_files_where_a_file_is_wanted(tmp_path: Path) -> None:
+    (tmp_path / "site.toml").touch()
+    (tmp_path / "my site.toml").touch()
+    assert "site.toml" in complete(tmp_path, ["vendingctl", "config", "check", ""])
+    assert complete(tmp_path, ["vendingctl", "config", "check", "si"]) == ["site.toml"]
+    assert complete(tmp_path, ["vendingctl", "config", "check", "my"]) == ["my site.toml"]
+    assert complete(tmp_path, ["vendingctl", "doctor", "--site", "si"]) == ["site.toml"]
+    assert complete(tmp_path, ["vendingctl", "journal", "backup", "si"]) == ["site.toml"]
+    assert complete(tmp_path, ["vendingctl", "config", "check", "--js"]) == ["--json"]
+    assert "site.toml" not in complete(tmp_path, ["vendingctl", "unlock", ""], "bay-1")
+
+
 def test_bash_runs_nothing_that_stands_in_a_name(tmp_path: Path) -> None:
     offered = complete(tmp_path, ["vendingctl", "unlock", ""], "'$(touch${IFS}ran)' '`touch${IFS}ran`'")
     assert not (tmp_path / "ran").exists()
