@@ -14,11 +14,15 @@ import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vendingd.cli.client import Client
 from vendingd.cli.exits import CliError, Exit
 from vendingd.cli.show import Screen
+
+if TYPE_CHECKING:
+    from vendingd.site.model import Api
+    from vendingd.site.resolved import Site
 
 OK, WARN, FAIL = "ok", "warn", "fail"
 LEAST_FREE = 64 * 1024 * 1024  # bytes; a busy machine writes less in a month
@@ -67,10 +71,18 @@ def examine(args: argparse.Namespace, client: Client) -> Iterator[Finding]:
     if status is not None:
         yield from daemon_says(status)
         yield from devices(client)
-    yield membership()
+    from vendingd.site.model import Api  # here and not above: most commands need no site file
+
+    site, told = site_of(args.site)
+    api = site.api if site is not None else Api()
+    yield membership(api.group)
+    yield from groups(api)
     yield zbar()
     yield disk(args.state_dir)
-    yield from site_file(args.site)
+    yield from state_folder(args.state_dir)
+    yield told
+    if site is not None:
+        yield from ports(site)
 
 
 # ---------------------------------------------------------------- the daemon
@@ -142,14 +154,17 @@ def devices(client: Client) -> Iterator[Finding]:
 
 
 # ---------------------------------------------------------------- this computer
-def membership(group: str = "vendingd-tech") -> Finding:
+def membership(group: str) -> Finding:
+    """Whether you may do what a technician does; `group` is the site file's."""
     if os.geteuid() == 0:
         return Finding("access", OK, "you are root")
     name = pwd.getpwuid(os.geteuid()).pw_name
+    if not group:
+        return Finding("access", WARN, "the site file names no group of technicians", "Use sudo, or set [api] group.")
     try:
         known = grp.getgrnam(group)
     except KeyError:
-        return Finding("access", WARN, f"there is no group {group}", f"`sudo groupadd --system {group}`.")
+        return Finding("access", WARN, f"{name} is in no group {group}: there is none", "Use sudo until there is.")
     if known.gr_gid in (os.getegid(), *os.getgroups()):
         return Finding("access", OK, f"{name} is in group {group}")
     if name in known.gr_mem:
@@ -157,6 +172,20 @@ def membership(group: str = "vendingd-tech") -> Finding:
     return Finding(
         "access", WARN, f"{name} is not in group {group}", f"`sudo usermod -aG {group} {name}`, log in anew."
     )
+
+
+def groups(api: Api) -> Iterator[Finding]:
+    """The site file's groups exist here: the daemon lets nobody in by the name of one that does not."""
+    for member, name, whom in (("group", api.group, "technicians"), ("kiosk_group", api.kiosk_group, "screens")):
+        if not name:
+            continue
+        try:
+            grp.getgrnam(name)
+        except KeyError:
+            advice = f"`sudo groupadd --system {name}`, or correct [api] {member} in the site file."
+            yield Finding(f"group of {whom}", WARN, f"there is no group {name}", advice)
+        else:
+            yield Finding(f"group of {whom}", OK, name)
 
 
 def zbar(load: Callable[[str], object] = ctypes.CDLL) -> Finding:
@@ -183,8 +212,30 @@ def disk(folder: Path) -> Finding:
     return Finding("disk", FAIL if free < LEAST_FREE else WARN if free < LOW_FREE else OK, words, advice)
 
 
+def state_folder(folder: Path) -> Iterator[Finding]:
+    """The journal and the device's key: the daemon's user may write them, and nobody else may look."""
+    try:
+        found = folder.stat()
+    except OSError:
+        return  # said of the disk
+    if not stat.S_ISDIR(found.st_mode):
+        yield Finding("state", FAIL, f"{folder} is no folder", "Name the right one with --state-dir.")
+        return
+    if not may_use(found, bits=0o7):
+        advice = f"`sudo chown -R {DAEMON}: {folder}`, then `sudo systemctl restart vendingd`."
+        yield Finding("state", FAIL, f"user {DAEMON} may not write to {folder}", advice)
+        return
+    mode = stat.S_IMODE(found.st_mode)
+    if mode & 0o077:
+        advice = f"`sudo chmod 700 {folder}`: the device's key and what it seals are for the daemon alone."
+        yield Finding("state", FAIL, f"{folder} is open to others (mode {mode:03o})", advice)
+    else:
+        yield Finding("state", OK, f"{folder} is the daemon's alone")
+
+
 # ---------------------------------------------------------------- the site file and its ports
-def site_file(path: Path) -> Iterator[Finding]:
+def site_of(path: Path) -> tuple[Site | None, Finding]:
+    """The site file, None where it cannot be read, and what there is to say of it."""
     from vendingd.site.load import load_site
     from vendingd.site.problems import SiteError
 
@@ -193,12 +244,14 @@ def site_file(path: Path) -> Iterator[Finding]:
     except SiteError as why:
         first, more = why.problems[0], len(why.problems) - 1
         rest = f" (and {more} more)" if more else ""
-        yield Finding("site file", FAIL, f"{first}{rest}", f"`vendingctl config check {path}` tells all of it.")
-        return
+        return None, Finding("site file", FAIL, f"{first}{rest}", f"`vendingctl config check {path}` tells all of it.")
     warned = len(site.warnings)
     level, advice = (WARN, f"`vendingctl config check {path}` tells them.") if warned else (OK, "")
     detail = f"{path}: {len(site.bays)} bays" + (f", {warned} warnings" if warned else "")
-    yield Finding("site file", level, detail, advice)
+    return site, Finding("site file", level, detail, advice)
+
+
+def ports(site: Site) -> Iterator[Finding]:
     for name, entry in site.devices.items():
         for text in _ports(entry.options):
             yield port(name, Path(text))
@@ -229,13 +282,16 @@ def port(device: str, path: Path) -> Finding:
     return Finding("port", OK, f"{device}: {path}")
 
 
-def may_use(found: os.stat_result, user: str = DAEMON) -> bool:
-    """Whether the daemon's user may read and write; True where there is no such user (it then is no service)."""
+def may_use(found: os.stat_result, user: str = DAEMON, bits: int = 0o6) -> bool:
+    """Whether the daemon's user may read and write (a folder: and enter, 0o7).
+
+    True where there is no such user: it then is no service.
+    """
     try:
         known = pwd.getpwnam(user)
     except KeyError:
         return True
-    both = stat.S_IRUSR | stat.S_IWUSR
+    both = bits << 6
     if known.pw_uid == 0:
         return True
     if found.st_uid == known.pw_uid:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 import asyncio
 import ctypes
+import grp
 import json
 import os
 import pty
+import pwd
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -54,12 +56,16 @@ async def test_a_sound_machine(tmp_path: Path) -> None:
     api = await served(tmp_path)
     api.machine.site.trust = "kernel"
     leader, follower = pty.openpty()
-    found = await examined(tmp_path, api.path, site_file(tmp_path, os.ttyname(follower)))
+    mine = grp.getgrgid(os.getegid()).gr_name
+    extra = f'[api]\ngroup = "{mine}"\nkiosk_group = ""\n'
+    found = await examined(tmp_path, api.path, site_file(tmp_path, os.ttyname(follower), extra))
     os.close(leader)
     os.close(follower)
-    for name in ("socket", "vendingd", "journal", "clock", "cloud", "devices", "port", "alarms"):
+    for name in ("socket", "vendingd", "journal", "clock", "cloud", "devices", "port", "alarms", "state", "access"):
         assert found[name].level == "ok", found[name]
     assert "4 bays" in found["site file"].detail
+    assert (found["group of technicians"].level, found["group of technicians"].detail) == ("ok", mine)
+    assert "group of screens" not in found
     await api.server.stop()
 
 
@@ -82,6 +88,48 @@ async def test_what_is_wrong_is_found_with_what_to_do(tmp_path: Path) -> None:
     assert found["port"].level == "fail"
     assert all(one.advice for one in found.values() if one.level != "ok")
     await api.server.stop()
+
+
+async def test_the_site_files_groups_must_exist(tmp_path: Path) -> None:
+    extra = '[api]\ngroup = "no-such-technicians"\nkiosk_group = "no-such-screens"\n'
+    found = await examined(tmp_path, tmp_path / "no.sock", site_file(tmp_path, extra=extra))
+    for what, name in (("technicians", "no-such-technicians"), ("screens", "no-such-screens")):
+        one = found[f"group of {what}"]
+        assert one.level == "warn" and name in one.detail and f"groupadd --system {name}" in one.advice
+
+
+def test_access_is_by_the_site_files_group(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: pwd.getpwnam("nobody").pw_uid)
+    assert doctor.membership("no-such-technicians").level == "warn"
+    assert doctor.membership(grp.getgrgid(os.getegid()).gr_name).level == "ok"
+    assert "sudo" in doctor.membership("").advice
+
+
+@pytest.mark.parametrize(("mode", "level"), [(0o700, "ok"), (0o750, "fail"), (0o701, "fail"), (0o755, "fail")])
+def test_the_state_is_the_daemons_alone(tmp_path: Path, mode: int, level: str) -> None:
+    tmp_path.chmod(mode)
+    (one,) = doctor.state_folder(tmp_path)
+    assert one.level == level and (level == "ok" or (f"{mode:03o}" in one.detail and "chmod 700" in one.advice))
+
+
+def test_a_state_that_the_daemon_may_not_write_or_that_is_no_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert list(doctor.state_folder(tmp_path / "none")) == [], "the disk's check says so"
+    (tmp_path / "file").touch()
+    (one,) = doctor.state_folder(tmp_path / "file")
+    assert one.level == "fail" and "no folder" in one.detail
+    tmp_path.chmod(0o500)
+    monkeypatch.setattr(doctor.pwd, "getpwnam", lambda name: Known(os.geteuid() or 12345, os.getegid()))
+    if os.geteuid() == 0:
+        os.chown(tmp_path, 12345, -1)
+    (one,) = doctor.state_folder(tmp_path)
+    assert one.level == "fail" and "may not write" in one.detail and "chown" in one.advice
+
+
+class Known(NamedTuple):
+    pw_uid: int
+    pw_gid: int
 
 
 async def test_without_a_daemon(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
