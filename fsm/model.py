@@ -69,6 +69,7 @@ class Alarm(StrEnum):
     SENSOR_CONTRADICTION = "sensor_contradiction"
     TAMPER = "tamper"
     ESTOP = "estop"
+    RECORD_REFUSED = "record_refused"  # the machine's: the cloud would not take a record
 
 
 # With one of these a bay is neither opened for customers nor offered for a return.
@@ -240,6 +241,7 @@ class Machine:
     in_service: bool = True
     estop: bool = False
     tamper: bool = False  # the housing was opened; latched until a technician clears it
+    record_refused: bool = False  # the cloud set a record aside; latched likewise
     incident_n: int = 0
 
 

@@ -268,6 +268,7 @@ def _restored(turn: Turn, event: e.JournalRestored) -> None:
 
 
 def _record_refused(turn: Turn, event: e.RecordRefused) -> None:
+    turn.put(replace(turn.machine, record_refused=True))
     turn.record("machine.record_refused", turn.layout.machine, seq=event.seq, title=event.title)
 
 
@@ -334,6 +335,8 @@ def _clear_alarm(turn: Turn, event: e.ClearAlarm) -> None:
             turn.put(replace(machine, estop=False))
         elif event.alarm == Alarm.TAMPER and machine.tamper:
             turn.put(replace(machine, tamper=False))
+        elif event.alarm == Alarm.RECORD_REFUSED and machine.record_refused:
+            turn.put(replace(machine, record_refused=False))
         else:
             raise Refused("no_such_alarm", f"the machine has no alarm {event.alarm!r}")
         data = {"alarm": event.alarm, "who": event.who, "reason": event.reason}

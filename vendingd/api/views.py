@@ -156,6 +156,7 @@ _MEANING: dict[str, str] = {
     Alarm.SENSOR_CONTRADICTION: "Sensors contradict each other. Look inside, repair the sensor, then say what is "
     "inside: `vendingctl bays set`.",
     Alarm.TAMPER: "A housing was opened. See who did it and whether something was changed.",
+    Alarm.RECORD_REFUSED: "The cloud would not take a record; the journal keeps it. Tell the operator of the cloud.",
     Alarm.ESTOP: "The emergency stop was pressed, or its wire is cut. See that nobody is in danger, release it.",
 }
 
@@ -165,9 +166,10 @@ def alarms(machine: Machine) -> list[Json]:
     world, found = machine.mailbox.world, []
     if (why := unavailable(machine)) is not None:
         found.append(_alarm("machine", None, "unavailable", why, "Run `vendingctl doctor` on the machine."))
-    for alarm in (Alarm.ESTOP, Alarm.TAMPER):
+    for alarm in (Alarm.ESTOP, Alarm.TAMPER, Alarm.RECORD_REFUSED):
         if getattr(world.machine, alarm):
-            found.append(_alarm("machine", None, str(alarm), "", _MEANING[alarm], clearable=True))
+            detail = machine.cloud_alarms.get(alarm, "")
+            found.append(_alarm("machine", None, str(alarm), detail, _MEANING[alarm], clearable=True))
     for bay in world.of["bay"].values():
         found += _bay_alarms(bay)
     for one in islice(world.of["incident"].values(), MOST_INCIDENTS):
@@ -179,6 +181,8 @@ def alarms(machine: Machine) -> list[Json]:
             advice = f"{look}It is tried again by itself."
             found.append(_alarm("device", row["device"], "down", row["detail"], advice))
     for name, detail in machine.cloud_alarms.items():
+        if name == Alarm.RECORD_REFUSED:
+            continue  # the machine's, until a technician clears it
         found.append(_alarm("cloud", None, name, detail, "Tell the operator of the cloud."))
     for bay_id in machine.strangers:
         advice = "Put it back into the site file, or empty it there first; what it held is kept in the journal."

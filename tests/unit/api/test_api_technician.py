@@ -151,6 +151,18 @@ async def test_alarms_are_listed_and_cleared(api: Served) -> None:
     assert api.machine.bay("bay-2").alarms == frozenset()
 
 
+async def test_a_refused_record_is_listed_once_and_cleared(api: Served) -> None:
+    api.machine.cloud_alarms["record_refused"] = "record 7 (rental.ready) is set aside"
+    api.machine.mailbox.post(e.RecordRefused(7, "unknown kind"))
+    await api.machine.mailbox.settle()
+    (row,) = (await api.call("GET", "/v1/alarms")).json["alarms"]
+    assert (row["what"], row["alarm"], row["clearable"]) == ("machine", "record_refused", True)
+    assert "record 7" in row["detail"]
+    clear = {"alarm": "record_refused", "reason": "operator told"}
+    assert (await api.call("POST", "/v1/alarms/clear", clear)).status == 200
+    assert (await api.call("GET", "/v1/alarms")).json["alarms"] == []
+
+
 async def test_an_incident_tells_what_to_look_at_and_is_resolved(api: Served) -> None:
     ident = await api.machine.incident()
     listed = (await api.call("GET", "/v1/incidents")).json["incidents"]

@@ -330,3 +330,18 @@ def test_a_door_is_no_gate() -> None:
     m.sent("b1")
     m.open("b1")
     assert m.tell(e.CloseAsked("front", "b1")).refused == "not_a_gate"
+
+
+# ---------------------------------------------------------------- a record that the cloud refused
+def test_a_refused_record_is_an_alarm_until_a_technician_clears_it() -> None:
+    m = bench()
+    clear = e.ClearAlarm(None, "record_refused", "eve", "operator told")
+    assert m.tell(clear).refused == "no_such_alarm"
+    m.tell(e.RecordRefused(7, "unknown kind"))
+    m.tell(e.RecordRefused(9, "unknown kind"))
+    m.crash()
+    assert m.world.machine.record_refused, "nobody has looked yet"
+    assert m.tell(clear).refused is None and not m.world.machine.record_refused
+    told = {"alarm": "record_refused", "who": "eve", "reason": "operator told"}
+    assert m.records[-1] == ("machine.alarm_cleared", "m1", told)
+    assert m.tell(clear).refused == "no_such_alarm"
