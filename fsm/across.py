@@ -5,9 +5,19 @@ A word that a bay says of a grant carries the grant's id; whoever does not hold 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from fsm.events import AtTerminal, Fact, PutReservation, Request
+
+
+# ---------------------------------------------------------------- visit → itself
+@dataclass(frozen=True, slots=True)
+class Picked(Request):
+    """A badge leads to this rental, by itself or by its holder's choice."""
+
+    terminal: str
+    rental: str
+    badge: str = field(repr=False)
 
 
 # ---------------------------------------------------------------- visit → rental
@@ -19,6 +29,7 @@ class Claim(Request):
     bay: str
     asset: str | None
     pass_exp: float | None = None
+    by: str | None = None  # the credential, where it is no pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +64,35 @@ class TryPin(Request):
 class PinResult(Fact):
     ok: bool | None
     terminal: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TryFace(Request):
+    """Counted before the camera looks, as a PIN is."""
+
+    terminal: str
+
+
+@dataclass(frozen=True, slots=True)
+class FaceResult(Fact):
+    ok: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class Identified(Fact):
+    """Every factor that was asked for is there."""
+
+    terminal: str
+    factors: tuple[str, ...]
+    liveness: str | None = None
+    authoriser: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Forget(Request):
+    who: str
+    reason: str
+    force: bool
 
 
 # ---------------------------------------------------------------- cloud or technician → rental

@@ -5,10 +5,12 @@ from __future__ import annotations
 from fsm.bay_custody import tagged
 from fsm.indexes import may_take
 from fsm.model import FAULTS, Bay, BayState, Occupancy, Rental, RentalState
-from fsm.policy import Alternatives, combined
+from fsm.policy import AUTHORISER, Alternatives, combined
 from fsm.table import Refused
 from fsm.values import replace
 from fsm.world import Turn
+
+SECOND_PERSON: Alternatives = (frozenset({AUTHORISER}),)
 
 
 def alternatives(demands: tuple[str, ...]) -> Alternatives | None:
@@ -20,7 +22,39 @@ def required(turn: Turn, rental: Rental, pass_demands: tuple[str, ...]) -> Alter
     """Everything that must hold for this rental: the site's least, the reservation's and the pass's demand."""
     needed = turn.layout.policy.required(class_of(turn, rental), alternatives(rental.demands))
     said = alternatives(pass_demands)
-    return needed if said is None else combined(said, needed)
+    needed = needed if said is None else combined(said, needed)
+    return combined(needed, SECOND_PERSON) if guarded(turn, rental) else needed
+
+
+def guarded(turn: Turn, rental: Rental) -> bool:
+    """Whether its asset leaves only with a second person's consent."""
+    asset = rental.asset or rental.named
+    known = turn.asset(asset) if asset is not None else None
+    return known is not None and bool(known.authorisers)
+
+
+def may_be_guarded(turn: Turn, rental: Rental) -> bool:
+    """The same, also where it is not yet known which asset of a class it will be."""
+    return guarded(turn, rental) or (rental.asset is None and rental.named is None)
+
+
+def all_guarded(turn: Turn, asset_class: str | None) -> bool:
+    """Whether every asset of a class that the directory knows leaves only with a second person's consent."""
+    if not turn.world.guarded:
+        return False
+    known = [turn.asset(key) for key in turn.world.of["asset"]]
+    every = [asset for asset in known if asset is not None and asset.asset_class == asset_class]
+    return bool(every) and all(asset.authorisers for asset in every)
+
+
+def with_asset(turn: Turn, rental: Rental) -> Rental:
+    """The rental with the asset that it would get now, where it matters which one of a class that is."""
+    if rental.asset is not None or rental.named is not None or not turn.world.guarded:
+        return rental
+    try:
+        return replace(rental, asset=pick(turn, rental)[1])
+    except Refused:
+        return rental  # there is none; the claim says so
 
 
 def class_of(turn: Turn, rental: Rental) -> str | None:

@@ -32,10 +32,34 @@ class CheckPin:
 
 
 @dataclass(frozen=True, slots=True)
+class CheckFace:
+    """Compare who stands at a terminal with a sealed template, from now on; `look` counts within the visit."""
+
+    terminal: str
+    visit: int
+    look: int
+    rental: str
+    sealed: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class StopFace:
+    """Whoever was looked at is gone, or served: the camera looks away. Nothing is told."""
+
+    terminal: str
+    visit: int
+    look: int
+
+
+@dataclass(frozen=True, slots=True)
 class EraseSecrets:
-    """The rental's keys are gone from its row; whoever caches something of it drops it."""
+    """The rental's keys are gone from its row; whoever keeps something of it drops it.
+
+    `face` is the sealed template, where a device itself may keep what it speaks of.
+    """
 
     rental: str
+    face: str | None = field(default=None, repr=False)
 
 
-Effect = Unlock | CloseGate | CheckPin | EraseSecrets
+Effect = Unlock | CloseGate | CheckPin | CheckFace | StopFace | EraseSecrets

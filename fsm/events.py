@@ -6,7 +6,7 @@ of reprs.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 
@@ -67,6 +67,22 @@ class CredentialUnreadable(AtTerminal):
 class PinEntered(AtTerminal):
     terminal: str
     digits: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class BadgePresented(AtTerminal):
+    """A badge at a terminal's reader, as its hash by the site's key; the number itself does not come this far."""
+
+    terminal: str
+    badge: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen(AtTerminal):
+    """The customer picks one of the rentals that a badge leads to, by the reference that the prompt gives it."""
+
+    terminal: str
+    ref: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +171,16 @@ class ResetAttempts(Request):
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class ForgetRental(Request):
+    """Erase now what is kept to know its holder by; `force`: also what is still needed."""
+
+    rental: str
+    who: str
+    reason: str
+    force: bool = False
+
+
 # ================================================================ from the cloud
 @dataclass(frozen=True, slots=True)
 class Instruction(Request):
@@ -175,6 +201,9 @@ class PutReservation(Instruction):
     asset_class: str | None = None
     demands: tuple[str, ...] = ()
     pin: str | None = field(default=None, repr=False)  # sealed verifier
+    face: str | None = field(default=None, repr=False)  # sealed template
+    face_format: str | None = None
+    badges: tuple[str, ...] = field(default=(), repr=False)  # hashes by the site's key
     pass_exp: float | None = None  # until when a pass of it may be shown
 
 
@@ -229,6 +258,7 @@ class CloudAvailability(Instruction):
 @dataclass(frozen=True, slots=True)
 class PutAssets(Instruction):
     assets: tuple[tuple[str, str, tuple[str, ...], str | None], ...]  # id, class, tags, rental
+    authorisers: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False)  # asset -> badges' hashes
 
 
 @dataclass(frozen=True, slots=True)
@@ -353,6 +383,36 @@ class PinChecked(Fact):
     visit: int
     rental: str
     ok: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class FaceChecked(Fact):
+    """ok None: nothing was compared. `liveness` is what the device says of it: none, challenge or hardware."""
+
+    terminal: str
+    visit: int
+    look: int
+    rental: str
+    ok: bool | None
+    liveness: str = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class FaceHint(Fact):
+    """A word for who stands before the camera, such as closer."""
+
+    terminal: str
+    visit: int
+    look: int
+    rental: str
+    hint: str
+
+
+@dataclass(frozen=True, slots=True)
+class FaceForgotten(Fact):
+    """No device keeps anything of this rental's face any more."""
+
+    rental: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,10 +12,11 @@ from fsm import across, choose
 from fsm import events as e
 from fsm.model import FINAL, Asset, Done, PassKey, Purpose, Rental, RentalState, Spent, armed
 from fsm.outcome import settle_instruction
-from fsm.policy import possible
+from fsm.policy import combined, plain, possible
 from fsm.rental_booking import booked
 from fsm.table import Refused
 from fsm.values import replace
+from fsm.visit_factors import offers_of
 from fsm.world import Turn
 
 KEEP_SPENT_S = 30 * 86400.0  # beyond the pass's own end: clocks of machines without a network drift
@@ -35,14 +36,14 @@ def deliver(turn: Turn, event: e.Deliver, run: Callable[[], None]) -> None:
             continue  # told again while its outcome waits
         mark = turn.mark()
         try:
-            waits = _HANDLERS[type(one)](turn, one)
+            told = _HANDLERS[type(one)](turn, one)
             run()
         except Refused as why:
             turn.back_to(mark)
             settle_instruction(turn, one.id, _word(why.reason), why.reason)
             continue
-        if not waits and not _waiting(turn, one):
-            settle_instruction(turn, one.id, "accepted")
+        if told is not True and not _waiting(turn, one):
+            settle_instruction(turn, one.id, "accepted", told or "")
     unread = any(isinstance(one, e.Unreadable) and one.outcome == "malformed" for one in event.instructions)
     if event.snapshot and not unread:  # what could not be read may name any of them
         _cancel_absent(turn, seen, run)
@@ -73,7 +74,10 @@ def _cancel_absent(turn: Turn, seen: set[str], run: Callable[[], None]) -> None:
 
 
 # ---------------------------------------------------------------- reservations
-def _put(turn: Turn, one: e.PutReservation) -> bool:
+def _put(turn: Turn, one: e.PutReservation) -> bool | str:
+    told = False
+    if one.face is not None and not _face_known(turn, one):
+        one, told = replace(one, face=None, face_format=None), True
     spent = turn.spent(one.rental)
     if spent is not None:
         if spent.why != "cancelled" or spent.version is None:
@@ -85,19 +89,27 @@ def _put(turn: Turn, one: e.PutReservation) -> bool:
     _servable(turn, probe)
     if turn.rental(one.rental) is not None:
         turn.post("rental", one.rental, across.Update(one))
-        return False
-    turn.put(probe)
-    turn.record("rental.booked", one.rental, version=one.version, source="cloud")
-    return False
+    else:
+        turn.put(probe)
+        turn.record("rental.booked", one.rental, version=one.version, source="cloud")
+    return "face_unused" if told else False
+
+
+def _face_known(turn: Turn, one: e.PutReservation) -> bool:
+    """A template that nothing here compares serves nobody, and is not kept."""
+    return any(one.face_format in spec.face_formats for spec in turn.layout.terminals.values())
 
 
 def _servable(turn: Turn, rental: Rental) -> None:
-    """What this site cannot do fails closed now, not in front of the customer."""
-    offers = {factor for t in turn.layout.terminals.values() for factor in t.offers}
-    if rental.pin is None:
-        offers.discard("pin")
-    if not possible(choose.required(turn, rental, ()), offers):
+    """What this site cannot do fails closed now, not in front of the customer. A face is never the only way."""
+    needed = choose.required(turn, rental, ())
+    if rental.named is None and choose.all_guarded(turn, rental.asset_class):
+        needed = combined(needed, choose.SECOND_PERSON)
+    terminals = [offers_of(turn, spec, rental) for spec in turn.layout.terminals.values()]
+    if not any(possible(needed, offers) for offers in terminals):
         raise Refused("factor_unavailable", rental.id)
+    if not any(possible(plain(needed), offers) for offers in terminals):
+        raise Refused("only_by_face", rental.id)
 
 
 def _cancel(turn: Turn, one: e.CancelReservation) -> bool:
@@ -165,11 +177,12 @@ def _availability(turn: Turn, one: e.CloudAvailability) -> bool:
 # ---------------------------------------------------------------- directory, keys
 def _assets(turn: Turn, one: e.PutAssets) -> bool:
     for ident, asset_class, tags, rental in one.assets:
+        authorisers = one.authorisers.get(ident, ())
         for tag in tags:
             other = turn.asset_by_tag(tag)
             if other is not None and other.id != ident:
                 raise Refused("tag_in_use", f"tag of {ident} is already {other.id}'s")
-        turn.put(Asset(id=ident, asset_class=asset_class, tags=tags, rental=rental))
+        turn.put(Asset(id=ident, asset_class=asset_class, tags=tags, rental=rental, authorisers=authorisers))
     return False
 
 
@@ -207,7 +220,7 @@ def _unreadable(turn: Turn, one: e.Unreadable) -> bool:
     return True
 
 
-_HANDLERS: dict[type[e.Instruction], Callable[[Turn, Any], bool]] = {
+_HANDLERS: dict[type[e.Instruction], Callable[[Turn, Any], bool | str]] = {
     e.PutReservation: _put,
     e.CancelReservation: _cancel,
     e.ExtendRental: _extend,

@@ -26,6 +26,8 @@ class Indexes:
         self.of = of
         self.rentals_of_asset: dict[str, set[str]] = {}  # named or held by rentals that are not final
         self.holders: dict[str, set[str]] = {}  # the same, of rentals that have not had it yet
+        self.rentals_of_badge: dict[str, set[str]] = {}
+        self.guarded: set[str] = set()  # assets that a second person must agree to
         self.bay_of_asset: dict[str, str] = {}  # believed inside
         self.asset_of_tag: dict[str, str] = {}
         self.asset_of_rental: dict[str, str] = {}  # as the directory says
@@ -65,7 +67,11 @@ class Indexes:
     def _index_rental(self, old: Rental | None, new: Rental | None) -> None:
         assets: set[str] = set()
         for rental, add in ((old, False), (new, True)):
-            if rental is None or rental.state in FINAL:
+            if rental is None:
+                continue
+            for badge in rental.badges:
+                _enter(self.rentals_of_badge, badge, rental.id, add=add)
+            if rental.state in FINAL:
                 continue
             indexes = (self.rentals_of_asset, self.holders) if rental.state in PENDING else (self.rentals_of_asset,)
             for asset in {rental.named, rental.asset} - {None}:
@@ -114,6 +120,10 @@ class Indexes:
         for asset, add in ((old, False), (new, True)):
             if asset is None:
                 continue
+            if add and asset.authorisers:
+                self.guarded.add(asset.id)
+            else:
+                self.guarded.discard(asset.id)
             for tag in asset.tags:
                 if add:
                     self.asset_of_tag[tag] = asset.id

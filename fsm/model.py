@@ -145,6 +145,9 @@ class Rental:
     due_utc: float | None = None
     demands: tuple[str, ...] = ()  # alternatives such as "pass+pin"; () is the site's least
     pin: str | None = field(default=None, repr=False)  # sealed verifier
+    face: str | None = field(default=None, repr=False)  # sealed template
+    face_format: str | None = None  # of the template; only a device that knows it is asked
+    badges: tuple[str, ...] = field(default=(), repr=False)  # hashes by the site's key
     pass_exp_utc: float | None = None
     asset: str | None = None  # chosen at the claim, then given
     bay: str | None = None  # of the claim, the release or the return
@@ -152,6 +155,7 @@ class Rental:
     terminal: str | None = None  # where the holder was identified
     openings: int = 0  # without taking
     attempts: int = 0
+    face_attempts: int = 0
     locked_out: bool = False
     overdue: bool = False
     outage: bool = False  # released or returned while the machine was down
@@ -203,7 +207,16 @@ class Visit:
     have: frozenset[str] = frozenset()
     demands: tuple[str, ...] = ()  # what the pass itself demands
     wants: str | None = None  # the next factor
-    checking: bool = False
+    accepts: frozenset[str] = frozenset()  # every factor that would help, this one too
+    checking: bool = False  # a PIN
+    badge: str | None = field(default=None, repr=False)  # that led here
+    authoriser: str | None = field(default=None, repr=False)  # the second person's badge
+    choices: tuple[str, ...] = ()  # rentals that a badge leads to
+    facing: bool = False  # a camera compares
+    look: int = 0  # which comparison of this visit
+    no_face: bool = False  # nothing could be compared in this visit
+    hint: str = ""  # the camera's word to who stands before it
+    liveness: str | None = None  # of the face that was verified
     reason: str = ""  # of the farewell, or what is going on
     bay: str | None = None
     failures: int = 0
@@ -232,6 +245,7 @@ class Asset:
     asset_class: str
     tags: tuple[str, ...] = ()
     rental: str | None = None  # the rental that the cloud says it is with
+    authorisers: tuple[str, ...] = field(default=(), repr=False)  # badges (hashes) one of which must agree to a pick-up
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -243,6 +257,7 @@ class Machine:
     tamper: bool = False  # the housing was opened; latched until a technician clears it
     record_refused: bool = False  # the cloud set a record aside; latched likewise
     incident_n: int = 0
+    forgetting: tuple[tuple[str, str], ...] = field(default=(), repr=False)  # rental, sealed face that a device keeps
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -294,6 +309,8 @@ class BaySpec:
 class TerminalSpec:
     id: str
     offers: frozenset[str] = frozenset({"pass", "pin"})  # factors that can be shown here
+    face_formats: frozenset[str] = frozenset()  # templates that its face device compares with
+    keeps_faces: bool = False  # that device itself keeps what a template speaks of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -316,7 +333,9 @@ class Timing:
     command_age_s: float = 60.0
     unlock_life_s: float = 5.0
     erase_after_due_s: float = 7 * 86400.0
+    face_s: float = 15.0
     max_attempts: int = 5
+    max_face_attempts: int = 3
     max_openings: int = 4
 
 

@@ -22,13 +22,15 @@ PIN = "pin"
 BADGE = "badge"
 FACE = "face"  # by any camera
 LIVE_FACE = "live-face"  # by a device that itself proves a living face; counts as `face`, too
+AUTHORISER = "authoriser"  # a second person's badge, of those that the asset names
 
-KNOWN: tuple[str, ...] = (PASS, BADGE, LIVE_FACE, PIN, FACE)
+KNOWN: tuple[str, ...] = (PASS, BADGE, LIVE_FACE, PIN, FACE, AUTHORISER)
 """Every factor, in the order in which a person is asked for them."""
 
 NAMING = frozenset({PASS, BADGE, LIVE_FACE})
 """Factors that say who it is. The others only support a claim: a PIN alone names nobody, and the face
-before a plain camera may be a photograph, so a combination without a naming factor is never satisfied."""
+before a plain camera may be a photograph, an authoriser speaks for somebody else; so a combination without a naming
+factor is never satisfied."""
 
 BIOMETRIC = frozenset({FACE, LIVE_FACE})
 
@@ -119,9 +121,14 @@ def possible(required: Alternatives, offered: Iterable[str]) -> bool:
     return evaluate(required, (), offered).standing is not Standing.IMPOSSIBLE
 
 
+def plain(required: Alternatives) -> Alternatives:
+    """The ways that ask for no face."""
+    return tuple(way for way in required if not way & BIOMETRIC)
+
+
 def without_biometrics(required: Alternatives) -> bool:
     """Whether one of the ways asks for no face."""
-    return any(way & NAMING and not way & BIOMETRIC for way in required)
+    return any(way & NAMING for way in plain(required))
 
 
 def _with_implied(factors: Iterable[str]) -> Combination:

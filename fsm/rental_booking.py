@@ -24,7 +24,7 @@ from fsm.across import (
     WindowOpened,
 )
 from fsm.events import PutReservation
-from fsm.model import Rental, RentalState, disarm
+from fsm.model import FINAL, Rental, RentalState, disarm
 from fsm.outcome import settle_instruction
 from fsm.table import reason
 from fsm.values import replace
@@ -52,6 +52,9 @@ def booked(put: PutReservation, turn: Turn, old: Rental | None = None) -> Rental
         due_utc=put.due,
         demands=put.demands,
         pin=put.pin,
+        face=put.face,
+        face_format=put.face_format,
+        badges=put.badges,
         pass_exp_utc=put.pass_exp if old is None else max(put.pass_exp or 0.0, old.pass_exp_utc or 0.0) or None,
     )
     rental = turn.arm_utc(rental, "window_open", put.window_from)
@@ -77,7 +80,9 @@ def no_bay_waits(rental: Rental, event: Update, turn: Turn) -> bool:
 
 
 def update(rental: Rental, event: Update, turn: Turn) -> Rental:
-    rental = booked(event.put, turn, rental)
+    old, rental = rental, booked(event.put, turn, rental)
+    if old.face is not None and rental.face is None:
+        let_go_of_face(old, turn)
     note(rental, "rental.booked", turn, version=rental.version)
     return rental
 
@@ -127,13 +132,23 @@ def end(rental: Rental, turn: Turn) -> Rental:
     return erased(replace(rental, asset=None, bay=None, grant=None, terminal=None, expire=False), turn)
 
 
+def let_go_of_face(rental: Rental, turn: Turn) -> None:
+    """Tell whoever keeps something of it; where a device does, that is remembered until it has forgotten."""
+    turn.emit(effects.EraseSecrets(rental.id, rental.face))
+    if rental.face is not None and any(spec.keeps_faces for spec in turn.layout.terminals.values()):
+        turn.put(replace(turn.machine, forgetting=(*turn.machine.forgetting, (rental.id, rental.face))))
+
+
 def erased(rental: Rental, turn: Turn) -> Rental:
+    """Nothing is kept any more to know its holder by; badges stay while they may still bring the asset back."""
     rental = disarm(rental, "erase")
-    if rental.pin is None:
+    if rental.state in FINAL:
+        rental = replace(rental, badges=())
+    if rental.pin is None and rental.face is None:
         return rental
-    turn.emit(effects.EraseSecrets(rental.id))
+    let_go_of_face(rental, turn)
     note(rental, "rental.secrets_erased", turn)
-    return replace(rental, pin=None)
+    return replace(rental, pin=None, face=None, face_format=None)
 
 
 def unserved(rental: Rental, why: str, turn: Turn) -> None:
@@ -150,7 +165,7 @@ def timed_by_due(rental: Rental, turn: Turn) -> Rental:
     """Out until `due_utc`; secrets go a while after it, or after the window where nothing is due."""
     if rental.due_utc is not None:
         rental = turn.arm_utc(rental, "due", rental.due_utc)
-    if rental.pin is None:
+    if rental.pin is None and rental.face is None:
         return rental
     last = rental.due_utc if rental.due_utc is not None else rental.window_to_utc
     return turn.arm_utc(rental, "erase", last + turn.layout.timing.erase_after_due_s)

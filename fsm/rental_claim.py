@@ -2,7 +2,21 @@
 
 from __future__ import annotations
 
-from fsm.across import Claim, GrantEnded, NotOpened, NotTaken, PinResult, Reopen, TryPin, Unclaim, Unlockout, Unserved
+from fsm.across import (
+    Claim,
+    FaceResult,
+    GrantEnded,
+    Identified,
+    NotOpened,
+    NotTaken,
+    PinResult,
+    Reopen,
+    TryFace,
+    TryPin,
+    Unclaim,
+    Unlockout,
+    Unserved,
+)
 from fsm.model import Rental, RentalState, disarm
 from fsm.rental_booking import expired, note, unserved
 from fsm.table import reason
@@ -14,7 +28,7 @@ ON_TRIP, RETURNING, RETURNED = RentalState.ON_TRIP, RentalState.RETURNING, Renta
 
 # ---------------------------------------------------------------- claim
 @reason("locked_out")
-def not_locked_out(rental: Rental, event: Claim | TryPin | Reopen, turn: Turn) -> bool:
+def not_locked_out(rental: Rental, event: Claim | TryPin | TryFace | Reopen, turn: Turn) -> bool:
     """A try whose answer was never heard (the plug was pulled) is a try all the same."""
     return not rental.locked_out and rental.attempts < turn.layout.timing.max_attempts
 
@@ -31,7 +45,7 @@ def no_cancel_waits(rental: Rental, event: Claim, turn: Turn) -> bool:
 
 
 def claim(rental: Rental, event: Claim, turn: Turn) -> Rental:
-    note(rental, "rental.claimed", turn, terminal=event.terminal, asset=event.asset, bay=event.bay)
+    note(rental, "rental.claimed", turn, terminal=event.terminal, asset=event.asset, bay=event.bay, by=event.by)
     turn.urgent = True
     rental = replace(
         rental,
@@ -93,7 +107,7 @@ def give_back(rental: Rental, event: PinResult, turn: Turn) -> Rental:
 
 
 def forget_attempts(rental: Rental, event: PinResult, turn: Turn) -> Rental:
-    return replace(rental, attempts=0)
+    return replace(rental, attempts=0, face_attempts=0)
 
 
 def lock_out(rental: Rental, event: PinResult, turn: Turn) -> Rental:
@@ -107,4 +121,36 @@ def lock_out(rental: Rental, event: PinResult, turn: Turn) -> Rental:
 
 def unlock_out(rental: Rental, event: Unlockout, turn: Turn) -> Rental:
     note(rental, "rental.attempts_reset", turn, who=event.who)
-    return replace(rental, attempts=0, locked_out=False)
+    return replace(rental, attempts=0, face_attempts=0, locked_out=False)
+
+
+# ---------------------------------------------------------------- face
+def try_face(rental: Rental, event: TryFace, turn: Turn) -> Rental:
+    """Counted and durable before anything is compared, as a PIN is."""
+    rental = replace(rental, face_attempts=rental.face_attempts + 1)
+    note(rental, "rental.face_tried", turn, attempt=rental.face_attempts)
+    turn.urgent = True
+    return rental
+
+
+def face_right(rental: Rental, event: FaceResult, turn: Turn) -> bool:
+    return event.ok is True
+
+
+def face_unchecked(rental: Rental, event: FaceResult, turn: Turn) -> bool:
+    return event.ok is None
+
+
+def forget_face_attempts(rental: Rental, event: FaceResult, turn: Turn) -> Rental:
+    return replace(rental, face_attempts=0)
+
+
+def give_face_back(rental: Rental, event: FaceResult, turn: Turn) -> Rental:
+    return replace(rental, face_attempts=max(0, rental.face_attempts - 1))
+
+
+def identified(rental: Rental, event: Identified, turn: Turn) -> Rental:
+    """By more than the credential that led here."""
+    said = {"factors": list(event.factors), "liveness": event.liveness, "authoriser": event.authoriser}
+    note(rental, "rental.identified", turn, terminal=event.terminal, **said)
+    return rental

@@ -10,10 +10,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fsm import across, feed, rental, visit
+from fsm import across, feed, rental, visit, visit_end
 from fsm import bay as bays
 from fsm import events as e
-from fsm.effects import Effect
+from fsm.effects import Effect, EraseSecrets, StopFace
 from fsm.model import Alarm, Bay, BayState, Now, Purpose, Rental, RentalState, Sensed, Visit, VisitState, armed
 from fsm.outcome import settle_instruction
 from fsm.rental_booking import made_up
@@ -21,9 +21,11 @@ from fsm.rental_waiting import rests, told_anew
 from fsm.table import Defect, Refused, Table
 from fsm.technician import resolve_incident, set_availability, set_contents
 from fsm.values import replace
+from fsm.visit_factors import looked_away
 from fsm.world import Changes, Record, Turn, World
 
 TABLES: dict[str, Table[Any, Any]] = {"rental": rental.TABLE, "bay": bays.TABLE, "visit": visit.TABLE}
+SHOWN = e.PassPresented | e.BadgePresented | e.CredentialUnreadable | e.PinEntered | e.TagPresented
 UNTOLD = frozenset({"in_progress", "wait"})  # a code held before a camera on and on is no news for a journal on flash
 LIMIT = 400  # events of one cascade; past it something talks in a circle
 
@@ -65,7 +67,17 @@ def step(world: World, event: e.Event, now: Now) -> Step:
     for new in list(turn.changes.values()):
         if isinstance(new, Rental) and made_up(new):
             turn.drop("rental", new.id)
+    if not isinstance(event, e.FaceChecked):
+        _look_away(turn)
     return _result(turn)
+
+
+def _look_away(turn: Turn) -> None:
+    """However a visit ended, or went on without it: no camera goes on comparing for nobody."""
+    for (kind, key), new in turn.changes.items():
+        old = turn.world.of["visit"].get(key) if kind == "visit" else None
+        if isinstance(old, Visit) and isinstance(new, Visit) and looked_away(old, new):
+            turn.effects.append(StopFace(key, old.n, old.look))
 
 
 def _tell_anew(turn: Turn) -> None:
@@ -106,7 +118,7 @@ def _refused(turn: Turn, event: e.Event, why: Refused) -> Step:
         subject = event.rental if isinstance(event, e.PassPresented) else event.terminal
         if why.reason in UNTOLD:
             return _result(turn, why)
-        if isinstance(event, e.PassPresented | e.CredentialUnreadable | e.PinEntered | e.TagPresented):
+        if isinstance(event, SHOWN):
             turn.record("credential.refused", subject, terminal=event.terminal, reason=why.reason)
     return _result(turn, why)
 
@@ -114,14 +126,14 @@ def _refused(turn: Turn, event: e.Event, why: Refused) -> Step:
 def _show_refusal(turn: Turn, terminal: str, why: Refused) -> None:
     known = turn.get("visit", terminal)
     if isinstance(known, Visit):
-        turn.put(visit.refuse(known, why.reason, turn))
+        turn.put(visit_end.refuse(known, why.reason, turn))
 
 
 def _end_offer(turn: Turn, terminal: str, why: Refused) -> None:
     """What was offered cannot be had any more."""
     known = turn.get("visit", terminal)
     if isinstance(known, Visit) and known.state is VisitState.CHOOSING:
-        turn.put(visit.farewell(known, why.reason, turn))
+        turn.put(visit_end.farewell(known, why.reason, turn))
 
 
 def _proceed(turn: Turn, terminal: str) -> None:
@@ -158,7 +170,7 @@ def _decide(turn: Turn, kind: str, key: str, event: e.Event) -> None:
         raise Refused(f"unknown_{kind}", key)
     new = TABLES[kind].decide(old, event, turn)
     if isinstance(new, Visit) and new.state is VisitState.SERVING and armed(new, "visit") is None:
-        new = visit.watch(new, None, turn)  # whatever led there
+        new = visit_end.watch(new, None, turn)  # whatever led there
     if new is not old:
         turn.put(new)
 
@@ -236,6 +248,8 @@ def _restarted(turn: Turn, event: e.Restarted) -> None:
             turn.put(replace(known, deadlines=tuple(d for d in known.deadlines if d.name != "reopen")))
             turn.post("rental", known.id, across.ReopenLapsed())
         _run(turn)
+    for rental_id, face in turn.machine.forgetting:
+        turn.emit(EraseSecrets(rental_id, face))
     turn.record("machine.started", turn.layout.machine, boot=turn.now.boot)
 
 
@@ -284,8 +298,14 @@ def _close_outcome(turn: Turn, event: e.CloseOutcome) -> None:
         turn.put(replace(bay, state=BayState.OPEN))
 
 
-def _pin_checked(turn: Turn, event: e.PinChecked) -> None:
+def _at_visit(turn: Turn, event: e.PinChecked | e.FaceChecked | e.FaceHint) -> None:
     _decide(turn, "visit", event.terminal, event)
+
+
+def _face_forgotten(turn: Turn, event: e.FaceForgotten) -> None:
+    left = tuple(one for one in turn.machine.forgetting if one[0] != event.rental)
+    if len(left) < len(turn.machine.forgetting):
+        turn.put(replace(turn.machine, forgetting=left))
 
 
 _FIRED: dict[tuple[str, str], Callable[[], e.Fact]] = {
@@ -357,6 +377,10 @@ def _reset_attempts(turn: Turn, event: e.ResetAttempts) -> None:
     turn.urgent = True
 
 
+def _forget_rental(turn: Turn, event: e.ForgetRental) -> None:
+    _decide(turn, "rental", event.rental, across.Forget(event.who, event.reason, event.force))
+
+
 def _deliver(turn: Turn, event: e.Deliver) -> None:
     feed.deliver(turn, event, lambda: _run(turn))
 
@@ -382,7 +406,10 @@ _ENTRANCES: dict[type[e.Event], Callable[[Turn, Any], None]] = {
     e.JournalRestored: _restored,
     e.UnlockOutcome: _outcome,
     e.CloseOutcome: _close_outcome,
-    e.PinChecked: _pin_checked,
+    e.PinChecked: _at_visit,
+    e.FaceChecked: _at_visit,
+    e.FaceHint: _at_visit,
+    e.FaceForgotten: _face_forgotten,
     e.DeadlineReached: _deadline,
     e.TechnicianUnlock: _unlock,
     e.ClearAlarm: _clear_alarm,
@@ -390,6 +417,7 @@ _ENTRANCES: dict[type[e.Event], Callable[[Turn, Any], None]] = {
     e.SetAvailability: set_availability,
     e.ResolveIncident: resolve_incident,
     e.ResetAttempts: _reset_attempts,
+    e.ForgetRental: _forget_rental,
     e.Deliver: _deliver,
     e.Acknowledged: _acknowledged,
     e.Tick: _nothing,

@@ -210,6 +210,14 @@ class Turn:
             if rental is not None and rental.state not in FINAL and asset in (rental.named, rental.asset):
                 yield rental
 
+    def rentals_of_badge(self, badge: str) -> list[Rental]:
+        """Rentals that list this badge, the earliest window first."""
+        ids = set(self.world.rentals_of_badge.get(badge, ()))
+        ids.update(new.id for new in self.changes.values() if isinstance(new, Rental) and badge in new.badges)
+        known = (self.rental(key) for key in ids)
+        found = [rental for rental in known if rental is not None and badge in rental.badges]
+        return sorted(found, key=lambda rental: (rental.window_from_utc, rental.id))
+
     def rentals_out_with(self, asset: str) -> list[Rental]:
         """Rentals whose asset is outside: on trip, coming back, or in an incident."""
         out = (RentalState.ON_TRIP, RentalState.RETURNING, RentalState.INCIDENT)

@@ -14,10 +14,11 @@ from dataclasses import dataclass, field
 
 from drivers.ports import Clock, CodeRead, DigitsEntered, KeyPressed, LevelRead, Sense, TagRead
 from fsm import events as e
-from fsm.effects import CheckPin
+from fsm.effects import CheckFace, CheckPin
 from fsm.model import Now
 from fsm.step import Step
-from vendingd.identity.factors import Finding
+from vendingd.identity.face import FaceFactor
+from vendingd.identity.factors import Finding, Liveness
 from vendingd.identity.keys import KeyRing, KeysError
 from vendingd.identity.passes import PassRead, read_pass
 from vendingd.identity.pin import PinFactor
@@ -164,6 +165,15 @@ class Desk:
             due=said.due,
             holder=said.holder,
         )
+
+
+async def check_face(factor: FaceFactor, effect: CheckFace, hint: Callable[[str], None]) -> tuple[bool | None, str]:
+    """What the executor asks for: right, wrong, or None where nothing was compared; and the liveness."""
+    result = await factor.verify(effect.terminal, effect.rental, effect.sealed, hint)
+    if result.finding is Finding.UNAVAILABLE:
+        _log.warning("the face of rental %s was not compared: %s", effect.rental, result.detail)
+        return None, str(Liveness.NONE)
+    return result.finding is Finding.VERIFIED, str(result.liveness)
 
 
 async def check_pin(factor: PinFactor, effect: CheckPin) -> bool | None:

@@ -185,7 +185,13 @@ class Timing(Table):
         le=366 * 86400,
         description="PIN verifiers and templates are erased no later than this after the due time, seconds.",
     )
+    face_s: float = Field(
+        default=15.0, ge=3, le=60, description="A face that was not compared by then is not judged, seconds."
+    )
     max_attempts: int = Field(default=5, ge=1, le=100, description="Wrong tries after which a rental is locked out.")
+    max_face_attempts: int = Field(
+        default=3, ge=1, le=10, description="Tries of a face after which another factor is asked for."
+    )
     max_openings: int = Field(
         default=4, ge=1, le=100, description="The opening without taking that is an incident, counted from one."
     )

@@ -1,0 +1,82 @@
+"""A badge names a holder: the one rental that it leads to, or a choice among several."""
+
+from __future__ import annotations
+
+from fsm.across import Picked
+from fsm.events import BadgePresented, Chosen, PinEntered
+from fsm.model import Rental, RentalState, Visit
+from fsm.table import Refused, reason
+from fsm.values import replace
+from fsm.visit_end import fresh
+from fsm.visit_ways import BUSY, OUT, a_reopening, judge_badge, return_stuck
+from fsm.world import Turn
+
+
+def _leads_to(visit: Visit, badge: str, turn: Turn) -> list[Rental]:
+    """Rentals that this badge can do something for, now and here. Raises Refused where there is none."""
+    found, why = [], Refused("unknown_badge")
+    for rental in reversed(turn.rentals_of_badge(badge)):
+        try:
+            if _useful(visit, rental, badge, turn):
+                found.append(rental)
+        except Refused as refused:
+            why = refused  # in the end that of the earliest
+    if not found:
+        raise why
+    return found[::-1]
+
+
+def _useful(visit: Visit, rental: Rental, badge: str, turn: Turn) -> bool:
+    if rental.state in OUT or return_stuck(turn, rental):
+        return True
+    if a_reopening(visit, Picked(visit.id, rental.id, badge), turn):
+        return True
+    if rental.state in BUSY:
+        raise Refused("in_progress" if rental.terminal == visit.id else "in_use")
+    judge_badge(turn, rental)
+    return True
+
+
+def several(visit: Visit, event: BadgePresented, turn: Turn) -> bool:
+    return len(_leads_to(visit, event.badge, turn)) > 1
+
+
+def offer_choice(visit: Visit, event: BadgePresented, turn: Turn) -> Visit:
+    choices = tuple(rental.id for rental in _leads_to(visit, event.badge, turn))
+    visit = replace(fresh(visit, turn), badge=event.badge, choices=choices)
+    return turn.arm_in(visit, "visit", turn.layout.timing.choose_s)
+
+
+def pick(visit: Visit, event: BadgePresented, turn: Turn) -> Visit:
+    """The one that it leads to."""
+    rental = _leads_to(visit, event.badge, turn)[0]
+    turn.post("visit", visit.id, Picked(visit.id, rental.id, event.badge))
+    return visit
+
+
+@reason("not_asked")
+def choosing(visit: Visit, event: Chosen | PinEntered, turn: Turn) -> bool:
+    return bool(visit.choices)
+
+
+def choose(visit: Visit, event: Chosen | PinEntered, turn: Turn) -> Visit:
+    """By its reference in the prompt: "1" is the first. A keypad sends the same digits."""
+    ref = event.ref if isinstance(event, Chosen) else event.digits
+    known = {str(n): rental for n, rental in enumerate(visit.choices, start=1)}
+    if ref not in known or visit.badge is None:
+        raise Refused("unknown_choice")
+    turn.post("visit", visit.id, Picked(visit.id, known[ref], visit.badge))
+    return visit
+
+
+def picked_out(visit: Visit, event: Picked, turn: Turn) -> bool:
+    """It is out: its badge brings it back."""
+    rental = turn.rental(event.rental)
+    return rental is not None and (rental.state in OUT or return_stuck(turn, rental))
+
+
+def act_of(rental: Rental) -> str:
+    """What choosing it would do, for the prompt."""
+    if rental.state is RentalState.RETURNED:
+        return "reopen"
+    return "pick_up" if rental.state in (RentalState.BOOKED, RentalState.READY) else "return"

@@ -1,0 +1,96 @@
+"""Faces: a template of one device's format, sealed with the reservation, compared by that device while somebody stands
+before it.
+
+The template is secret until it is handed to the device, and no result says more than right, wrong or not compared.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from vendingd.identity.factors import FactorResult, Finding, Liveness
+
+if TYPE_CHECKING:
+    from drivers.ports import FaceVerifier
+    from vendingd.identity.seal import Sealer
+
+PURPOSE = "face"
+MOST_BYTES = 16 * 1024  # of a template as JSON: 512 numbers of 8 bytes in base64 are half of it
+GRACE_S = 2.0  # past a device's own time: it may be closing its camera
+HINTS = frozenset({"closer", "one_person", "hold_still", "more_light", "look_here", "turn", "eyes_open"})
+
+
+class FaceError(ValueError):
+    """A template that cannot be used; names what is wrong, never a value."""
+
+
+class FaceFactor:
+    """The factors `face` and `live-face`: enrolled by a reservation's template, verified by a terminal's device."""
+
+    factor = "face"
+
+    def __init__(self, sealer: Sealer, devices: Mapping[str, FaceVerifier], *, timeout_s: float) -> None:
+        """`devices`: terminal -> the device that looks at who stands there."""
+        self._sealer = sealer
+        self._devices = devices
+        self._timeout_s = timeout_s
+
+    def enrol(self, rental: str, wire: object, *, expires: float | None = None) -> str:
+        """Judge a template (JSON text of an object with `fmt`) and seal it for the rental's row. Raises FaceError."""
+        text = wire if isinstance(wire, str) else json.dumps(wire, separators=(",", ":"))
+        if len(text.encode()) > MOST_BYTES:
+            raise FaceError(f"a template of more than {MOST_BYTES} bytes")
+        _format_of(text)
+        return self._sealer.seal(rental, PURPOSE, text.encode(), expires=expires)
+
+    async def verify(self, terminal: str, rental: str, enrolled: str, hint: Callable[[str], None]) -> FactorResult:
+        """Compare who stands at the terminal. Raises only on cancellation, which ends the device's attempt, too.
+
+        UNAVAILABLE where nothing was compared: no device, the seal does not open, nobody came into view in time.
+        """
+        device = self._devices.get(terminal)
+        if device is None:
+            return FactorResult(Finding.UNAVAILABLE, f"no device at terminal {terminal} looks at faces")
+        try:
+            template = self._sealer.open(rental, PURPOSE, enrolled)
+        except ValueError as defect:  # SealError is one
+            return FactorResult(Finding.UNAVAILABLE, f"the template of this rental cannot be opened: {defect}")
+
+        def passed_on(word: str) -> None:
+            if word in HINTS:
+                hint(word)
+
+        try:
+            async with asyncio.timeout(self._timeout_s + GRACE_S):
+                result = await device.verify_face(template, hint=passed_on, timeout_s=self._timeout_s)
+        except TimeoutError:
+            return FactorResult(Finding.UNAVAILABLE, f"the device did not answer within {self._timeout_s:g} s")
+        try:
+            liveness = Liveness(result.liveness)
+        except ValueError:
+            liveness = Liveness.NONE  # a word that nobody here knows proves nothing
+        return FactorResult(Finding(str(result.finding)), result.detail, liveness=liveness)
+
+    async def forget(self, rental: str, enrolled: str) -> None:
+        """Erase what devices themselves keep of it. Raises DriverError where one cannot be asked now."""
+        try:
+            template = self._sealer.open(rental, PURPOSE, enrolled)
+        except ValueError:
+            return  # what nobody can open any more leads nowhere
+        fmt = _format_of(template.decode())
+        for device in {id(one): one for one in self._devices.values()}.values():
+            if fmt in device.formats:
+                await device.forget_face(template)
+
+
+def _format_of(text: str) -> str:
+    try:
+        template = json.loads(text)
+    except (ValueError, RecursionError):
+        raise FaceError("a template that is no JSON") from None
+    if not isinstance(template, dict) or not isinstance(template.get("fmt"), str):
+        raise FaceError("fmt: is missing")
+    return str(template["fmt"])
