@@ -6,6 +6,7 @@ Owns the reopening and the status. Must not know how a frame is fetched, nor wha
 from __future__ import annotations
 
 import logging
+from abc import ABC, abstractmethod
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -34,7 +35,7 @@ class CameraOptions(BaseModel):
     )
 
 
-class CameraDevice:
+class CameraDevice(ABC):
     """Role: a source of codes, with Attention. Subclasses stream."""
 
     def __init__(self, name: str, options: CameraOptions, surroundings: Surroundings) -> None:
@@ -65,9 +66,9 @@ class CameraDevice:
         self._sink = sink
         await together(self._looker.run(sink), self._keep_open())
 
+    @abstractmethod
     async def _stream(self) -> None:
         """Open the camera and pass each frame to `_got` until that fails. Raises WireLost, returns never."""
-        raise NotImplementedError
 
     def _got(self, frame: Frame) -> None:
         """A whole frame has arrived."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,7 +20,7 @@ log = logging.getLogger(__name__)
 CHECK_S = 5.0  # between two looks at the levels: an edge can be lost, a factory can die silently
 
 
-class GpioDevice:
+class GpioDevice(ABC):
     """A device made of GPIO lines. Subclasses say what to do with a claimed line."""
 
     def __init__(self, name: str, numbers: Sequence[int], surroundings: Surroundings) -> None:
@@ -62,14 +63,15 @@ class GpioDevice:
             self._let_go()
 
     # ------------------------------------------------------------ for subclasses
+    @abstractmethod
     def _prepare(self, line: Line) -> None:
         """Make a claimed line ready. Raises WireLost."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _check(self) -> None:
         """Look at the lines, every CHECK_S and once after claiming. Raises WireLost."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _report_lost(self) -> None:
         """Report what is no longer known."""
 

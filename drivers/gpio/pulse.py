@@ -48,6 +48,9 @@ class PulseDevice(GpioDevice):
     def _check(self) -> None:
         self._lines[self._numbers[0]].high()  # any line will do: all of them go away together
 
+    def _report_lost(self) -> None:
+        """Lines that are only driven tell of nothing that could be forgotten."""
+
     async def _pulse(self, number: int, not_after_mono: float) -> Outcome:
         """Energise one line for the pulse's length, once. Cancellation ends the pulse first."""
         async with self._supply:
