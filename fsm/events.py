@@ -278,6 +278,17 @@ class RevokePasses(Instruction):
 
 
 @dataclass(frozen=True, slots=True)
+class AnchorJournal(Instruction):
+    """The cloud holds every record up to this one. Its signature was checked before, and is kept as proof."""
+
+    epoch: str
+    seq: int
+    hash: str
+    kid: str
+    signature: str  # base64url
+
+
+@dataclass(frozen=True, slots=True)
 class Unreadable(Instruction):
     """An instruction nobody could parse, or one this machine cannot do: its outcome is `outcome`."""
 

@@ -215,6 +215,19 @@ def _revoke(turn: Turn, one: e.RevokePasses) -> bool:
     return False
 
 
+def _anchor(turn: Turn, one: e.AnchorJournal) -> bool:
+    turn.record(
+        "machine.journal_anchored",
+        turn.layout.machine,
+        epoch=one.epoch,
+        seq=one.seq,
+        hash=one.hash,
+        kid=one.kid,
+        signature=one.signature,
+    )
+    return False
+
+
 def _unreadable(turn: Turn, one: e.Unreadable) -> bool:
     settle_instruction(turn, one.id, one.outcome, one.reason)
     return True
@@ -233,6 +246,7 @@ _HANDLERS: dict[type[e.Instruction], Callable[[Turn, Any], bool | str]] = {
     e.RemoveAssets: _forget_assets,
     e.PutKeys: _keys,
     e.RevokePasses: _revoke,
+    e.AnchorJournal: _anchor,
     e.Unreadable: _unreadable,
 }
 

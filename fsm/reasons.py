@@ -87,5 +87,8 @@ REASONS: Mapping[str, str] = {
     "incident": "it is not clear what became of the asset: a technician decides",
     "stale": "the command is too old to be obeyed, or does not say how old it is",
     "tag_in_use": "the tag belongs to another asset",
+    "anchor_key": "the anchor is signed by a key that this machine does not have, or that is retired",
+    "anchor_forged": "the signature of the anchor is not of that key, or of another record",
+    "anchor_differs": "the journal holds another record there, or none any more",
     "unsupported": "this machine cannot do that",
 }

@@ -37,6 +37,7 @@ from drivers.ports import (
 from fsm.events import JournalRestored, Tick
 from fsm.model import Aggregate, Bay, BayState, Visit, VisitState
 from fsm.world import Key, Record
+from vendingd.anchors import Anchors
 from vendingd.bridge import Bridge
 from vendingd.desk import Desk, Keys, check_pin
 from vendingd.identity.pin import PinFactor
@@ -129,7 +130,18 @@ class App:
         )
         self.recovery = Recovery(self.layout.bays, answered=self.sensing.answered, post=self.mailbox.post)
         self.desk = Desk(terminals(site), keys, self.mailbox, seams.clock, self.time.now)
-        self.bridge = Bridge(mailbox=self.mailbox, store=seams.store, clock=seams.clock, pins=self.pins)
+        anchors = Anchors(
+            machine=self.layout.machine,
+            store=seams.store,
+            keys=lambda: self.desk.keys.ring,
+            now=self.time.now,
+            keep_days=site.journal.keep_days,
+            spawn=self.spawn,
+            on_failure=self._journal_failed,
+        )
+        self.bridge = Bridge(
+            mailbox=self.mailbox, store=seams.store, clock=seams.clock, pins=self.pins, anchors=anchors
+        )
         self.cloud = self._make_cloud()
         self.cloud_alarms: dict[str, str] = {}
         self.bridge.alarm = self._cloud_alarm
@@ -220,6 +232,7 @@ class App:
         except StoreError as error:
             self._journal_failed(error)
             raise
+        self.bridge.epoch_begun(epoch)
         self.mailbox.post(JournalRestored(epoch, why))
         return epoch
 
@@ -300,7 +313,7 @@ class App:
         self.journal_error = None
         self._keys_changed()
         self.last_seq = loaded.next_seq - 1
-        self.bridge.load(self.mailbox.world, self.last_seq)
+        self.bridge.load(self.mailbox.world, self.last_seq, loaded.epochs)
         self.timers.load(self.mailbox.world)
         self.recovery.begin()
         self.sensing.replay()

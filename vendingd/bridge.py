@@ -11,6 +11,7 @@ from drivers.ports import Clock
 from fsm import events as e
 from fsm.model import FINAL, Aggregate, Rental
 from fsm.world import Key, World
+from vendingd.anchors import Anchors
 from vendingd.cloud import instructions as i
 from vendingd.cloud.events import OutRecord
 from vendingd.cloud.uplink import Head
@@ -23,16 +24,24 @@ from vendingd.kernel.mailbox import Mailbox, Unavailable
 _log = logging.getLogger(__name__)
 AGAIN_S = 1.0
 READ_AT_ONCE = 500
-ALARM_REFUSED = "record_refused"  # the cloud would not take a record; until the next start, the journal keeps it
+ALARM_REFUSED = "record_refused"  # the cloud would not take a record; the journal keeps it
 
 
 class Bridge:
     """The outbox of the uplink and the receiver of the feed."""
 
     def __init__(
-        self, *, mailbox: Mailbox, store: Store, clock: Clock, pins: PinFactor, forever_utc: float = 4_102_444_800.0
+        self,
+        *,
+        mailbox: Mailbox,
+        store: Store,
+        clock: Clock,
+        pins: PinFactor,
+        anchors: Anchors,
+        forever_utc: float = 4_102_444_800.0,
     ) -> None:
         """`forever_utc`: until when a revoked rental is remembered (the year 2100, unless told otherwise)."""
+        self._anchors = anchors
         self._mailbox = mailbox
         self._store = store
         self._clock = clock
@@ -43,13 +52,18 @@ class Bridge:
         self.on_committed: Callable[[int], None] = lambda seq: None
         self.alarm: Callable[[str, str], None] = lambda name, detail: None
         self._named: set[str] = set()  # rentals in the parts of a snapshot so far
+        self._epochs: list[str] = []  # of the journal, the current one last
+        self._differing: Head | None = None  # the cloud's last record, where it is none of ours
+        self._answered: Head | None = None  # the one for which the newest epoch was begun
 
     # ------------------------------------------------ feed
     async def deliver(self, cursor: str, instructions: Sequence[i.Instruction], snapshot: bool) -> None:
         """Returns once the instructions and the cursor are durable, however long the journal is away."""
         whole = snapshot and cursor != ""
         came = self._clock.monotonic()
-        understood = [self._understood(one) for one in instructions]
+        understood = [
+            await self._judged(one) if isinstance(one, i.Anchor) else self._understood(one) for one in instructions
+        ]
         present = frozenset(self._named) if whole else frozenset()
         self._named |= {one.rental for one in instructions if snapshot and isinstance(one, i.PutReservation)}
         if cursor != "":
@@ -60,9 +74,21 @@ class Bridge:
                 await self._mailbox.deliver(
                     e.Deliver(cursor, [_older(one, waited) for one in understood], whole, present)
                 )
-                return
+                break
             except (Unavailable, Busy) as why:
                 _log.warning("instructions wait: %s", why)
+                await self._clock.sleep_until(self._clock.monotonic() + AGAIN_S)
+
+        for taken in understood:
+            if isinstance(taken, e.AnchorJournal):
+                self._anchors.accepted(taken)
+
+    async def _judged(self, one: i.Anchor) -> e.Instruction:
+        while True:
+            try:
+                return await self._anchors.judged(one)
+            except StoreError as why:
+                _log.warning("an anchor waits: %s", why)
                 await self._clock.sleep_until(self._clock.monotonic() + AGAIN_S)
 
     def _understood(self, one: i.Instruction) -> e.Instruction:
@@ -94,8 +120,7 @@ class Bridge:
             case i.Malformed():
                 return e.Unreadable(one.id, one.why)
             case i.Anchor():
-                # Trimming behind anchors is not done yet: the cloud is told so, and nothing ages out.
-                return e.Unreadable(one.id, "anchors are not supported", outcome="unsupported")
+                raise AssertionError("an anchor is judged apart: that takes a look into the journal")
 
     def _reservation(self, one: i.PutReservation) -> e.Instruction:
         pin = None
@@ -169,18 +194,33 @@ class Bridge:
             self._mailbox.post(e.RecordRefused(one.seq, title))
 
     async def holds_head(self, head: Head) -> bool:
-        """Whether the cloud's last record is one of ours, as ours."""
+        """Whether the cloud's last record is one of ours, as ours, or of a life of this journal that has ended.
+
+        After a restore the cloud has records of the life before that this journal never had. Once it goes on under
+        another epoch no name can be used twice, and the cloud's head is explained until it hears of that epoch.
+        """
+        if head.epoch in self._epochs[:-1] or head == self._answered:
+            return True
         try:
             records = await self._store.records(head.seq - 1, 1)
         except StoreError:
             return True
         if not records or records[0].seq != head.seq:
-            return head.seq == 0
-        return records[0].epoch == head.epoch and records[0].hash.hex() == head.hash
+            held = head.seq == 0
+        else:
+            held = records[0].epoch == head.epoch and records[0].hash.hex() == head.hash
+        self._differing = None if held else head
+        return held
+
+    def epoch_begun(self, epoch: str) -> None:
+        """Records go on under this epoch."""
+        self._epochs.append(epoch)
+        self._answered = self._differing
 
     # ------------------------------------------------ what is over
-    def load(self, world: World, head_seq: int) -> None:
+    def load(self, world: World, head_seq: int, epochs: Sequence[str] = ()) -> None:
         """Final rentals of before the start: their history is complete at the journal's head."""
+        self._epochs = list(epochs)
         self._over = {r.id: head_seq for r in world.of["rental"].values() if r.state in FINAL}
         self._unplaced.clear()
 

@@ -85,7 +85,7 @@ class Receipts:
         taken = batch if part is None else batch[: int(part.get("max", 1))]
         refused: list[Json] = []
         for event in taken:
-            why = self._refuse_record_fault(event)
+            why = self._refuse_record_fault(event) or self._conflict(event)
             if why is not None:
                 refused.append({"seq": event["seq"], "problem": problem(422, "The record is refused", why)})
             self._keep(machine, event, refused=why is not None)
@@ -135,6 +135,13 @@ class Receipts:
             self.faults.use("refuse_kind")
             return "by the fault refuse_kind"
         return None
+
+    def _conflict(self, event: Json) -> str | None:
+        """A name that was used before, for something else: not to be kept, and not to be dropped in silence either."""
+        before = self.by_id.get(event["id"])
+        if before is None or _content(before) == _content(event):
+            return None
+        return f"{event['id']} came before with other contents"
 
     # ------------------------------------------------ keeping
     def _keep(self, machine: str, event: Json, *, refused: bool) -> None:

@@ -110,6 +110,7 @@ class Loaded:
     acked: int
     state: dict[str, dict[str, bytes]]  # kind -> id -> data
     floor_utc: float | None  # the last trusted UTC that was journalled
+    epochs: tuple[str, ...] = ()  # every epoch of this journal in order, `epoch` last
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,9 +153,17 @@ class Verdict:
     first_bad_seq: int | None  # None with ok False: not tied to one record, see `problem`
     problem: str  # empty when ok
     from_seq: int  # records through this one have aged out; 0: none have
-    from_hash: bytes  # hash of that record, to be compared with the cloud's signed anchor; empty for 0
+    from_hash: bytes  # hash of that record: a signed anchor's, or covered by a later one; empty for 0
     head_seq: int  # the last sound record
     head_hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """What stays because it is young."""
+
+    since_utc: float
+    now_utc: float  # what says that it is younger than this was written by a wrong clock, and says nothing
 
 
 class Copy(Protocol):
@@ -205,10 +214,11 @@ class Store(Protocol):
         """Check the whole chain against its hashes; the writer goes on meanwhile."""
         ...
 
-    async def trim(self, anchor_seq: int) -> int:
+    async def trim(self, anchor_seq: int, keep: Keep | None = None) -> int:
         """Let acknowledged records through `anchor_seq` age out, those set aside and the newest one excepted.
 
-        The caller has checked the anchor's signature. Returns how many went; the chain stays verifiable.
+        With `keep` only those that are older for certain: the last one of a trusted time before that, with all in
+        front of it. The caller has checked the anchor's signature. Returns how many went; the chain stays verifiable.
         """
         ...
 

@@ -19,6 +19,7 @@ from vendingd.journal.api import (
     Batch,
     Committed,
     Copy,
+    Keep,
     Loaded,
     Probe,
     SetAside,
@@ -102,7 +103,8 @@ class MemoryStore:
             state: dict[str, dict[str, bytes]] = {}
             for (kind, id_), data in sorted(disk.state.items()):
                 state.setdefault(kind, {})[id_] = data
-            return Loaded(head.epoch.token, head.next_seq, head.hash, head.acked, state, head.floor_utc)
+            known = tuple(epoch.token for epoch in disk.epochs)
+            return Loaded(head.epoch.token, head.next_seq, head.hash, head.acked, state, head.floor_utc, known)
 
     async def commit(self, batch: Batch) -> Committed:
         async with self._turn:
@@ -157,9 +159,11 @@ class MemoryStore:
             check.end(head.acked)
         return check.verdict()
 
-    async def trim(self, anchor_seq: int) -> int:
+    async def trim(self, anchor_seq: int, keep: Keep | None = None) -> int:
         async with self._turn:
             head = self._ready()
+            if keep is not None:
+                anchor_seq = self._older(head.trimmed, anchor_seq, keep)
             upto = min(anchor_seq, head.acked, head.last_seq - 1)
             if upto <= head.trimmed:
                 return 0
@@ -186,6 +190,16 @@ class MemoryStore:
         if not self._open or self.disk.head is None:
             raise StoreError(StoreErrorKind.CLOSED, "the store in memory is not open")
         return self.disk.head
+
+    def _older(self, after: int, upto: int, keep: Keep) -> int:
+        found = 0
+        for seq in range(after + 1, min(upto + 1, self._ready().next_seq)):
+            one = self.disk.records[seq]
+            if one.utc_trusted and keep.since_utc <= one.utc <= keep.now_utc:
+                break
+            if one.utc_trusted and one.utc < keep.since_utc:
+                found = seq
+        return found
 
     def _counted(self, n: int) -> bytes:
         self.disk.tokens += 1

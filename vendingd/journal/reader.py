@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from vendingd.journal.api import SetAside, StoredRecord, Verdict
-from vendingd.journal.chain import ChainCheck, Epoch, trusted_and_offline
+from vendingd.journal.api import Keep, SetAside, StoredRecord, Verdict
+from vendingd.journal.chain import ChainCheck, Epoch, flags_of, trusted_and_offline
 from vendingd.journal.disk import REAL, Disk
 from vendingd.journal.errors import TROUBLE, closed, corrupt, is_busy, store_error
 from vendingd.journal.schema import connect
@@ -169,6 +169,23 @@ class Reader:
         with self._trouble() as db:
             rows = db.execute(_SET_ASIDE + "ORDER BY s.seq").fetchall()
             return [SetAside(record_of(row[1:]), row[0]) for row in rows]
+
+    def trimmed(self) -> int:
+        """Through where records have aged out."""
+        with self._trouble() as db:
+            return cursor(db)[1]
+
+    def older_step(self, after: int, upto: int, keep: Keep) -> tuple[int, int, bool]:
+        """Of the next chunk: its last record of a trusted older time (0: none), its end, whether to go on."""
+        end, found = min(upto, after + CHUNK), 0
+        query = "SELECT seq, utc FROM record WHERE seq > ? AND seq <= ? AND flags & ? ORDER BY seq"
+        with self._trouble() as db:
+            for seq, utc in db.execute(query, (after, end, flags_of(utc_trusted=True, offline=False))):
+                if keep.since_utc <= utc <= keep.now_utc:
+                    return found, end, False
+                if utc < keep.since_utc:
+                    found = seq
+        return found, end, end < upto
 
     def verify_step(self, walk: Verification) -> Verdict | None:
         with self._trouble() as db:

@@ -8,6 +8,7 @@ from pathlib import Path
 from vendingd.journal.api import (
     Batch,
     Committed,
+    Keep,
     Loaded,
     Probe,
     SetAside,
@@ -79,12 +80,25 @@ class Journal:
             if verdict is not None:
                 return verdict
 
-    async def trim(self, anchor_seq: int) -> int:
+    async def trim(self, anchor_seq: int, keep: Keep | None = None) -> int:
+        if keep is not None:
+            anchor_seq = await self._older(anchor_seq, keep)
         total, more = 0, True
         while more:
             gone, more = await self._write().call(functools.partial(self._writer.trim_chunk, anchor_seq))
             total += gone
         return total
+
+    async def _older(self, upto: int, keep: Keep) -> int:
+        """The last record through `upto` that is older than those to keep; looked for in small steps, commits go on."""
+        at, found = await self._read().call(self._reader.trimmed), 0
+        while at < upto:
+            step = functools.partial(self._reader.older_step, at, upto, keep)
+            seq, at, more = await self._read().call(step)
+            found = max(found, seq)
+            if not more:
+                break
+        return found
 
     async def snapshot(self) -> Snapshot:
         self._read()

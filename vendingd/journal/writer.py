@@ -222,7 +222,8 @@ class Writer:
         state: dict[str, dict[str, bytes]] = {}
         for kind, id_, data in db.execute("SELECT kind, id, data FROM state ORDER BY kind, id"):
             state.setdefault(kind, {})[id_] = data
-        return Loaded(head.epoch.token, head.next_seq, head.hash, head.acked, state, head.floor_utc)
+        known = tuple(row[0] for row in db.execute("SELECT token FROM epoch ORDER BY n"))
+        return Loaded(head.epoch.token, head.next_seq, head.hash, head.acked, state, head.floor_utc, known)
 
     def _write_records(self, db: sqlite3.Connection, sealed: Sequence[StoredRecord], epoch: int) -> int:
         boot = self._boot

@@ -96,6 +96,7 @@ class _Loading:
             sensing=head.sensing,
             gpio=head.gpio or Gpio(),
             api=head.api,
+            journal=head.journal,
             devices={name: device for name, device in devices.items() if device is not None},
             bays=bays,
             terminals=terminals,

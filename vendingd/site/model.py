@@ -231,6 +231,18 @@ class Api(Table):
     )
 
 
+class Journal(Table):
+    """The records on the machine's own disk."""
+
+    keep_days: float = Field(
+        default=400.0,
+        ge=0,
+        le=36500,
+        description="Records younger than this stay on the machine, even where the cloud has signed that it holds "
+        "them, days.",
+    )
+
+
 class Input(Table):
     """One input of the whole machine."""
 
@@ -325,5 +337,6 @@ class Head(Table):
     sensing: Sensing = Field(default_factory=Sensing)
     gpio: Gpio | None = None
     api: Api = Field(default_factory=Api)
+    journal: Journal = Field(default_factory=Journal)
     estop: Input | None = None
     tamper: Input | None = None

@@ -90,6 +90,7 @@ class Site:
     sensing: model.Sensing
     gpio: model.Gpio
     api: model.Api
+    journal: model.Journal
     devices: Mapping[str, DeviceEntry]
     bays: Mapping[str, BayWiring]
     terminals: Mapping[str, TerminalWiring]

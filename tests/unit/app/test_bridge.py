@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
 from tests.unit.fsm.machine import T0
 from tests.unit.kernel.test_mailbox import Rig
+from vendingd.anchors import Anchors
 from vendingd.bridge import Bridge
 from vendingd.cloud import instructions as i
 from vendingd.cloud.uplink import Head
 from vendingd.cloud.uplink import Refused as RefusedByCloud
+from vendingd.identity.keys import KeyRing
 from vendingd.identity.pin import PinFactor, PinVerifier, make_verifier
 from vendingd.identity.seal import Sealer
 
@@ -19,7 +22,16 @@ class Bridged:
     def __init__(self, rig: Rig) -> None:
         self.rig = rig
         pins = PinFactor(Sealer(b"k" * 32), workers=None)  # type: ignore[arg-type]
-        self.bridge = Bridge(mailbox=rig.mailbox, store=rig.store, clock=rig.clock, pins=pins)
+        anchors = Anchors(
+            machine="m1",
+            store=rig.store,
+            keys=lambda: KeyRing.of(()),
+            now=rig.mailbox._now,
+            keep_days=400,
+            spawn=lambda coro, name: asyncio.ensure_future(coro),
+            on_failure=rig.failures.append,
+        )
+        self.bridge = Bridge(mailbox=rig.mailbox, store=rig.store, clock=rig.clock, pins=pins, anchors=anchors)
 
     def outcome(self, instruction: str) -> tuple[str, str]:
         done: Any = self.rig.mailbox.world.of["done"][instruction]
@@ -124,10 +136,19 @@ async def test_the_clouds_head_is_looked_up_by_name_and_hash() -> None:
     assert not await b.bridge.holds_head(Head(first.epoch, 10_000, first.hash.hex()))
 
 
-async def test_an_anchor_is_answered_plainly() -> None:
+async def test_a_head_of_a_life_that_has_ended_is_explained() -> None:
+    """After a restore the cloud has records that this journal never had: once under a new epoch, that is no news."""
     b = await bridged()
-    await b.bridge.deliver("c9", [i.Anchor("a1", "e", 1, "00", "k", b"")], False)
-    assert b.outcome("a1")[0] == "unsupported"
+    loaded = await b.rig.store.open()
+    b.bridge.load(b.rig.mailbox.world, loaded.next_seq - 1, loaded.epochs)
+    lost, elsewhere = Head(loaded.epoch, 10_000, "00" * 32), Head("ffff", 3, "00" * 32)
+    assert not await b.bridge.holds_head(lost)
+    b.bridge.epoch_begun(await b.rig.store.new_epoch("restored"))
+    assert await b.bridge.holds_head(lost)
+    assert not await b.bridge.holds_head(elsewhere), "restored from before that epoch: a third one is wanted"
+    b.bridge.epoch_begun(await b.rig.store.new_epoch("restored"))
+    assert await b.bridge.holds_head(elsewhere) and await b.bridge.holds_head(lost)
+    assert not await b.bridge.holds_head(Head(b.bridge._epochs[-1], 10_000, "00" * 32))
 
 
 async def test_a_remote_unlock_ages_while_the_journal_is_away() -> None:
