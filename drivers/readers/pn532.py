@@ -1,8 +1,9 @@
 """Driver `pn532`: a PN532 NFC reader on a serial port, as a reader of badges. Facts and their sources: see the
 codec.
 
-The chip says nothing unasked. It is asked for a card several times a second; a card that is found is let go of
-and its field switched off, so that the next search finds it afresh. A card is told once and again only after it
+The chip says nothing unasked. It is asked for a card several times a second, and its field is switched off after
+each search: a card that was found once does not answer another search before it has been without power, so that the
+answer to a search, once lost, would make it vanish. A card is told once and again only after it
 has gone; one that lies there when the link comes up was shown to nobody and is not told. A number that was made
 up at random (phones, identity cards) is never told: it is another one next time.
 
@@ -25,8 +26,9 @@ from drivers.readers.pn532_frames import Command
 log = logging.getLogger(__name__)
 
 ACK_S = 0.1  # the chip acknowledges within 15 ms, a USB adapter may hold bytes back for as long again
-ANSWER_S = 0.6  # a search of two tries takes about 30 ms
-TRIES = 3  # of a command, and of having an answer repeated
+ANSWER_S = 0.3  # a search of two tries takes about 30 ms
+TRIES = 5  # of a command: one lost byte in 80 still gets through
+REPEATS = 2  # of an answer that arrived broken, or not at all
 RETRY_S = 2.0  # between attempts to wake a chip that does not answer
 
 RANDOM_UID = "a card showed a number made up at random (a phone, an identity card): it can never be a badge here"
@@ -68,15 +70,26 @@ class Pn532:
         )
 
     async def _serve(self, wire: ByteWire, sink: Sink) -> None:
+        listening = False  # without a break since the last search
+        failed = 0
         while True:
             try:
                 await self._wake(wire)
+                failed = 0
                 self._statuses.tell(sink, True, "")
+                if not listening:
+                    self._present = await self._search(wire)  # lies there already: shown to nobody
+                    self._seen_mono = self._clock.monotonic()
+                    listening = True
                 await self._watch(wire, sink)
             except _Trouble as exc:
                 log.warning("%s: %s", self.name, exc)
+                failed += 1
+                if failed == 1 and listening:
+                    continue  # a moment without power, noise: it is woken once more before anybody is alarmed
+                listening = False
                 self._statuses.tell(sink, False, str(exc))
-            await self._quiet(wire, RETRY_S)
+                await self._quiet(wire, RETRY_S)
 
     # ------------------------------------------------------------ cards
     async def _wake(self, wire: ByteWire) -> None:
@@ -87,9 +100,7 @@ class Pn532:
         await self._ask(wire, Command.RF, frames.look_briefly())
 
     async def _watch(self, wire: ByteWire, sink: Sink) -> None:
-        """Search until trouble. What the first search finds lies there already: shown to nobody."""
-        self._present = await self._search(wire)
-        self._seen_mono = self._clock.monotonic()
+        """Search until trouble."""
         while True:
             await self._quiet(wire, self._poll_s)
             card = await self._search(wire)
@@ -110,40 +121,47 @@ class Pn532:
 
     async def _search(self, wire: ByteWire) -> bytes | None:
         """The card in the field; `_RANDOM` for any with a random number."""
-        answer = await self._ask(wire, Command.LIST_TARGETS, frames.list_cards())
+        answer = None
+        for _ in range(TRIES):
+            answer = await self._try(wire, Command.LIST_TARGETS, frames.list_cards())
+            await self._ask(wire, Command.RF, frames.field_off())
+            if answer is not None:
+                break
+        if answer is None:
+            raise _Trouble(f"the PN532 on {self._port} does not answer searches: check its wiring")
         try:
             card = frames.read_card(answer)
         except ValueError as exc:
-            raise _Trouble(f"the PN532 on {self._port} found a card it cannot describe: {exc}") from exc
-        if card is None:
+            log.warning("%s: an answer that describes no card: %s", self.name, exc)
             return None
-        await self._ask(wire, Command.RELEASE, frames.release_cards())
-        await self._ask(wire, Command.RF, frames.field_off())
-        return _RANDOM if frames.is_random(card) else card
+        return _RANDOM if card is not None and frames.is_random(card) else card
 
     # ------------------------------------------------------------ exchanges
     async def _ask(self, wire: ByteWire, command: Command, frame: bytes) -> bytes:
         """The data of the answer; the command is sent again where none came."""
         for _ in range(TRIES):
-            self._decoder.reset()
-            self._messages.clear()
-            await wire.write(frame)
-            answer = await self._answer(wire, command)
+            answer = await self._try(wire, command, frame)
             if answer is not None:
                 return answer
         raise _Trouble(
             f"the PN532 on {self._port} does not answer: check power, that its switches choose HSU, TX/RX and baud"
         )
 
-    async def _answer(self, wire: ByteWire, command: Command) -> bytes | None:
-        """The answer to what has just been sent; None: send it again."""
+    async def _try(self, wire: ByteWire, command: Command, frame: bytes) -> bytes | None:
+        """Send it once. None: it, or its answer, was lost."""
+        self._decoder.reset()
+        self._messages.clear()
+        await wire.write(frame)
         acknowledged, repeats = False, 0
         until_mono = self._clock.monotonic() + ACK_S
         while True:
             try:
                 message = await self._next(wire, until_mono)
             except TimeoutError:
-                return None
+                if not acknowledged or repeats == REPEATS:
+                    return None
+                self._decoder.reset()
+                message = None  # as good as broken
             match message:
                 case frames.Acknowledged():
                     acknowledged = True  # what came before it answers an earlier command
@@ -154,7 +172,7 @@ class Pn532:
                     raise _Trouble(f"the PN532 on {self._port} does not understand command {command:02X}")
                 case frames.Answer(number, data) if acknowledged and number == command:
                     return data
-                case None if acknowledged and repeats < TRIES:
+                case None if acknowledged and repeats < REPEATS:
                     repeats += 1
                     await wire.write(frames.NACK)
                     until_mono = self._clock.monotonic() + ANSWER_S

@@ -46,7 +46,7 @@ def test_an_unknown_name_lists_near_ones(asked: str, near: str) -> None:
 
 
 def test_a_name_like_no_other_lists_all() -> None:
-    with pytest.raises(registry.UnknownDriver, match="there are .*gpio-gate, gpio-input"):
+    with pytest.raises(registry.UnknownDriver, match=r"there are .*gpio-gate, gpio-input"):
         registry.find("§§§§§")
 
 
