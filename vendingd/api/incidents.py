@@ -163,7 +163,21 @@ def _against(world: World, incident: Incident, outcome: str, now: Now) -> str | 
         return None
     if said.refused in ("unknown_outcome", "outcome_needed"):
         return ""
-    return REASONS[said.refused] if said.refused == "bay_not_concluded" else said.detail
+    if said.refused == "bay_not_concluded":
+        return REASONS[said.refused]
+    return said.detail + _first(world, incident, said.refused)
+
+
+def _first(world: World, incident: Incident, refused: str) -> str:
+    """The command that takes away what stands against an outcome."""
+    asset = asset_of(world, incident) or "ID"
+    if refused == "asset_inside":
+        bay = world.bay_of_asset.get(asset) or "BAY"
+        return f": `vendingctl bays set {shlex.quote(bay)} --empty --reason ...`"
+    if refused == "asset_out":
+        bay = shlex.quote(incident.bay) if incident.bay is not None else "BAY"
+        return f": `vendingctl bays set {bay} --asset {shlex.quote(asset)} --reason ...`"
+    return ""
 
 
 def asset_of(world: World, incident: Incident) -> str | None:
@@ -192,7 +206,9 @@ def bay_now(world: World, incident: Incident) -> str | None:
     bay = world.bay(incident.bay) if incident.bay is not None else None
     if bay is None:
         return incident.bay
-    return f"{bay.id}: {bay.state}, {_contents(bay)}" + (f"; quarantined, {bay.quarantined}" if bay.quarantined else "")
+    more = f"; quarantined, {bay.quarantined}" if bay.quarantined else ""
+    more += f"; {', '.join(sorted(bay.alarms))}" if bay.alarms else ""
+    return f"{bay.id}: {bay.state}, {_contents(bay)}{more}"
 
 
 def _contents(bay: Bay) -> str:

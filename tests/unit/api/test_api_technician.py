@@ -172,7 +172,8 @@ async def test_an_incident_tells_what_to_look_at_and_is_resolved(api: Served) ->
     assert "vendingctl unlock bay-1" in row["look"][0]
     assert list(row["outcomes"]) == ["ready", "cancelled", "returned"], "the usual ones of a release come first"
     assert row["not_now"] == dict.fromkeys(
-        ("on_trip", "purchased"), "car1 is believed in bay-1; set that bay's contents first"
+        ("on_trip", "purchased"),
+        "car1 is believed in bay-1; set that bay's contents first: `vendingctl bays set bay-1 --empty --reason ...`",
     )
     assert row["bay_now"] == "bay-1: secured, car1 believed inside, sensed unknown; quarantined, contents are uncertain"
     assert row["asset_now"] == "car1, believed in bay-1"
