@@ -89,10 +89,12 @@ class CardReader:
         self.line.received = self._received
 
     def _received(self, data: bytes, times: Sequence[float]) -> None:
-        if b"\x55" in data:
-            self._awake = True
+        at = 0
+        if not self._awake:
+            at = data.find(b"\x55")
+            self._awake = at >= 0
         if self._awake:
-            self._framer.feed(data, times)
+            self._framer.feed(data[at:], times[at:])
 
     def _rejected(self, data: bytes, t: float) -> None:
         if data.strip(b"\x00\x55"):
