@@ -62,8 +62,3 @@ def resolve(args: argparse.Namespace, client: Client, screen: Screen) -> int:
 def reset_attempts(args: argparse.Namespace, client: Client, screen: Screen) -> int:
     said = client.post(f"/v1/rentals/{part(args.rental)}/reset-attempts", {"reason": args.reason})
     return _done(args, screen, said, f"Rental {args.rental} has all its tries again.")
-
-
-def restored(args: argparse.Namespace, client: Client, screen: Screen) -> int:
-    said = client.post("/v1/journal/restored", {"reason": args.reason})
-    return _done(args, screen, said, f"The journal goes on under the new epoch {said['epoch']}.")

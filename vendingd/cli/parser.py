@@ -167,14 +167,17 @@ def _journal(commands: Any, add: Add) -> None:
     backup = add(group, "backup", "backup", "write a copy of the whole journal, checked, to a new file")
     backup.add_argument("path", type=Path, metavar="PATH", help="of the file; there must be none")
     aside = add(group, "set-aside", "set_aside", "move a damaged journal aside as evidence, with vendingd stopped")
-    _reason(add(group, "restored", "restored", "say that the journal in place is an older copy"))
+    restored = add(
+        group, "restored", "restored", "say that the journal in place is an older copy, best before the start"
+    )
+    _reason(restored)
     audit = _group(add(commands, "audit", None, "check the journal's chain of hashes"), required=True)
     verify = add(audit, "verify", "verify", "check the whole journal")
     verify.add_argument("--file", type=Path, metavar="PATH", help="this file, with vendingd stopped")
     verify.add_argument("--machine", metavar="ID", help="of a file: whose it must be (the one that it names)")
     for made in (journal, verify):
         _state_dir(made, Path(STATE))
-    for made in (backup, aside):
+    for made in (backup, aside, restored):
         _state_dir(made, argparse.SUPPRESS)  # it may stand before the subcommand, too
 
 
@@ -188,6 +191,11 @@ def _offline(commands: Any, add: Add) -> None:
     check = add(config, "check", "config_check", "tell everything that is wrong with a site file")
     check.add_argument("file", type=Path, nargs="?", default=Path(SITE), metavar="FILE", help=f"left out: {SITE}")
     add(config, "schema", "config_schema", "print the JSON Schema of site files, for editors")
+    reader = _group(add(commands, "reader", None, "badge readers, without vendingd"), required=True)
+    commission = add(reader, "commission", "reader_commission", "give an OSDP reader in installation mode its key")
+    commission.add_argument("device", metavar="DEVICE", help="its name in the site file; NAME:CHANNEL of several")
+    commission.add_argument("--site", type=Path, default=Path(SITE), metavar="FILE", help=f"site file ({SITE})")
+    commission.add_argument("--replace", action="store_true", help="make a new key although there is a key file")
     doctor = add(commands, "doctor", "doctor", "check everything that a machine needs, and say what to do")
     doctor.add_argument("--site", type=Path, default=Path(SITE), metavar="FILE", help=f"site file ({SITE})")
     doctor.add_argument("--state-dir", type=Path, default=Path(STATE), metavar="DIR", help=f"journal ({STATE})")

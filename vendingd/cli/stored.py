@@ -169,6 +169,44 @@ def _put(part: Path, target: Path) -> None:
         os.close(fd)
 
 
+def restored(args: argparse.Namespace, client: Client, screen: Screen) -> int:
+    """Best before the start: what a daemon journals until then may bear names that the cloud knows already."""
+    said = _either(
+        args,
+        lambda: client.post("/v1/journal/restored", {"reason": args.reason}),
+        lambda path: {"done": True, "epoch": _restored_file(args, path)},
+    )
+    if args.json:
+        screen.json(said)
+    else:
+        screen.paragraph(f"The journal goes on under the new epoch {said['epoch']}.")
+    return Exit.OK
+
+
+def _restored_file(args: argparse.Namespace, path: Path) -> str:
+    import secrets
+
+    from vendingd.journal.offline import restored_file
+    from vendingd.kernel.time import SystemClock, boot_id
+
+    clock = SystemClock()
+    why = f"{args.speak_as or _user()}: {args.reason}"
+    return restored_file(
+        path, why, boot_id=boot_id(), utc=clock.utc_now(), mono=clock.monotonic(), token=secrets.token_bytes
+    )
+
+
+def _user() -> str:
+    import pwd
+
+    if os.geteuid() == 0 and (by_sudo := os.environ.get("SUDO_USER")):
+        return by_sudo
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return f"uid {os.geteuid()}"
+
+
 def set_aside(args: argparse.Namespace, client: Client, screen: Screen) -> int:
     """With vendingd stopped."""
     from vendingd.journal.offline import move_aside
@@ -181,8 +219,8 @@ def set_aside(args: argparse.Namespace, client: Client, screen: Screen) -> int:
         return Exit.OK
     screen.paragraph(f"{path} is {aside} now, with its log; keep it as evidence.")
     screen.paragraph(
-        "Put the latest backup in its place, owned by vendingd and mode 0600, or none; start vendingd; then say "
-        "`vendingctl journal restored --reason ...`."
+        "Put the latest backup in its place, owned by vendingd and mode 0600, and say `vendingctl journal restored "
+        "--reason ...`; or put none. Then start vendingd."
     )
     return Exit.OK
 
@@ -198,7 +236,7 @@ def _either(args: argparse.Namespace, ask: Callable[[], T], read: Callable[[Path
             raise
         with _readable(path):
             found = read(path)
-        sys.stderr.write(f"vendingctl: {why.text}; read from {path}\n")
+        sys.stderr.write(f"vendingctl: {why.text}; this is {path}\n")
         return found
 
 

@@ -39,8 +39,8 @@ _ADVICE = {
 
 RECOVERY = (
     "Nothing was changed. `vendingctl audit verify` names the first bad record. To go on, stop vendingd, move the "
-    "journal aside by `vendingctl journal set-aside` (it is evidence), put the latest backup in place or none, start, "
-    "and say `vendingctl journal restored`"
+    "journal aside by `vendingctl journal set-aside` (it is evidence), put the latest backup in place or none, say "
+    "`vendingctl journal restored`, and start"
 )
 
 

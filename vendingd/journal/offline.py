@@ -1,24 +1,26 @@
-"""A journal without its daemon: checking, listing, copying and moving aside a file. For `vendingctl`.
+"""A journal without its daemon: checking, listing, copying, moving aside, saying restored. For `vendingctl`.
 
-Only reads, but for the moving. While a daemon runs the file is its own: everything here then raises StoreError
+The first three only read. While a daemon runs the file is its own: everything here then raises StoreError
 (locked), and the daemon is to be asked.
 """
 
 from __future__ import annotations
 
 import errno
+import json
 import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from vendingd.journal.api import StoredRecord, StoreError, StoreErrorKind, Verdict
+from vendingd.journal.api import Batch, NewRecord, StoredRecord, StoreError, StoreErrorKind, TokenSource, Verdict
 from vendingd.journal.disk import Lock, sync_directory
 from vendingd.journal.errors import corrupt, is_busy, store_error
 from vendingd.journal.files import inspect
 from vendingd.journal.reader import Damaged, Verification, last_records, records_behind
 from vendingd.journal.schema import connect
+from vendingd.journal.writer import Writer
 
 PATIENCE_MS = 500  # a daemon that runs has the file for its whole life
 SUFFIXES = ("", "-wal", "-shm")
@@ -80,6 +82,25 @@ def copy_file(path: Path, target: Path) -> None:
             db.execute("VACUUM INTO ?", (str(target),))
     except (sqlite3.Error, UnicodeDecodeError) as exc:
         raise store_error(exc, path) from exc
+
+
+def restored_file(path: Path, why: str, *, boot_id: str, utc: float, mono: float, token: TokenSource) -> str:
+    """Give a journal put in place from a backup a new epoch, before a daemon adds anything to it; returns it.
+
+    The record of it is the first of that epoch. Raises StoreError, OSError.
+    """
+    with _opened(path) as db:
+        inspect(db, path, None)
+        machine = _owner(db)
+    writer = Writer(path, machine, boot_id, token, lambda label: None)
+    try:
+        writer.open()
+        epoch = writer.new_epoch(why)
+        data = json.dumps({"epoch": epoch, "why": why}, separators=(",", ":"), sort_keys=True).encode()
+        writer.commit(Batch([NewRecord("machine.journal_restored", machine, data, utc, mono, False, True)]))
+        return epoch
+    finally:
+        writer.close()
 
 
 def move_aside(path: Path) -> Path:

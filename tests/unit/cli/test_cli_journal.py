@@ -19,7 +19,7 @@ import pytest_asyncio
 from tests.unit.api.light import Served, served
 from vendingd.cli.exits import Exit
 from vendingd.cli.main import main
-from vendingd.journal.offline import verify_file
+from vendingd.journal.offline import read_file, verify_file
 from vendingd.journal.store import Journal
 
 
@@ -70,7 +70,7 @@ async def test_a_backup_is_whole_checked_and_private(machine: Machine, tmp_path:
     target = tmp_path / "backup.db"
     code, out, err = await machine.run("journal", "backup", str(target), "--state-dir", str(machine.state), "--json")
     assert code == Exit.OK, err
-    assert ("read from" in err) is not running
+    assert ("; this is " in err) is not running
     said = json.loads(out)
     assert (said["records"], said["head_seq"], said["bytes"]) == (last, last, target.stat().st_size)
     assert stat.S_IMODE(target.stat().st_mode) == 0o600
@@ -101,7 +101,7 @@ async def test_records_and_the_chain_are_looked_at_in_either_way(machine: Machin
         await machine.stop()
     code, out, err = await machine.run("journal", "--after", "1", "--limit", "2", "--json", *where)
     assert (code, [json.loads(line)["seq"] for line in out.splitlines()]) == (Exit.OK, [2, 3])
-    assert ("read from" in err) is not running
+    assert ("; this is " in err) is not running
     code, out, _ = await machine.run("journal", "--kind", "instruction.", "--json", *where)
     kinds = {json.loads(line)["kind"] for line in out.splitlines()}
     assert (code, kinds) == (Exit.OK, {"instruction.outcome"})
@@ -164,3 +164,18 @@ async def test_a_second_backup_at_once_is_told_to_wait(machine: Machine) -> None
     async with asyncio.timeout(20):
         while (await machine.one.call("POST", "/v1/journal/verify")).status == 429:
             await asyncio.sleep(0)
+
+
+async def test_a_copy_put_in_place_takes_a_new_epoch_before_the_start(machine: Machine, tmp_path: Path) -> None:
+    await machine.stop()
+    path = machine.state / "journal.db"
+    before = verify_file(path)
+    argv = ("--state-dir", str(machine.state), "--as", "tess", "--json")
+    code, out, err = await machine.run("journal", "restored", "--reason", "card replaced", *argv)
+    assert code == Exit.OK and "; this is " in err
+    assert sorted(p.name for p in machine.state.iterdir()) == ["journal.db", "journal.db.lock"], "its log is folded in"
+    epoch = json.loads(out)["epoch"]
+    _, (record,) = read_file(path, None, 1)
+    assert (record.seq, record.epoch, record.kind) == (before.head_seq + 1, epoch, "machine.journal_restored")
+    assert json.loads(record.data) == {"epoch": epoch, "why": "tess: card replaced"}
+    assert verify_file(path).ok
