@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from typing import Any
 
 import apsw
@@ -54,17 +53,22 @@ class Rows:
         self.lastrowid = lastrowid
 
     def __iter__(self) -> Iterator[tuple[Any, ...]]:
-        while (row := self.fetchone()) is not None:
-            yield row
+        try:
+            yield from self._cursor
+        except apsw.Error as exc:
+            raise self._owner.told(exc) from exc
+        self._owner.let_out()
 
     def fetchone(self) -> tuple[Any, ...] | None:
-        with self._owner.trouble():
+        try:
             row: tuple[Any, ...] | None = self._cursor.fetchone()
-            return row
+        except apsw.Error as exc:
+            raise self._owner.told(exc) from exc
+        self._owner.let_out()
+        return row
 
     def fetchall(self) -> list[tuple[Any, ...]]:
-        with self._owner.trouble():
-            return list(self._cursor.fetchall())
+        return list(self)
 
 
 class SimConnection:
@@ -75,20 +79,25 @@ class SimConnection:
         self._disk = disk
         self._sql = sql
         self._db: Any = None
-        with self.trouble():
+        try:
             self._db = apsw.Connection(database_name(disk, path), flags=flags, vfs=NAME)
+        except apsw.Error as exc:
+            raise self.told(exc) from exc
+        self.let_out()
 
     def execute(self, statement: str, parameters: Sequence[Any] = (), /) -> Rows:
-        with self.trouble():
-            db = self._open()
-            cursor = db.execute(self._sql(statement), parameters)
-            return Rows(self, cursor, db.changes(), db.last_insert_rowid())
+        return self._run(self._open().execute, statement, parameters)
 
     def executemany(self, statement: str, rows: Sequence[Sequence[Any]], /) -> Rows:
-        with self.trouble():
-            db = self._open()
-            cursor = db.executemany(self._sql(statement), rows)
-            return Rows(self, cursor, db.changes(), db.last_insert_rowid())
+        return self._run(self._open().executemany, statement, rows)
+
+    def _run(self, how: Any, statement: str, parameters: Sequence[Any]) -> Rows:
+        try:
+            cursor = how(self._sql(statement), parameters)
+        except apsw.Error as exc:
+            raise self.told(exc) from exc
+        self.let_out()
+        return Rows(self, cursor, self._db.changes(), self._db.last_insert_rowid())
 
     @property
     def in_transaction(self) -> bool:
@@ -99,27 +108,26 @@ class SimConnection:
         db, self._db = self._db, None
         if db is not None:
             try:
-                with self.trouble():
-                    db.close(True)
-            except sqlite3.Error:
-                return
+                db.close(True)
+            except apsw.Error as exc:
+                self.told(exc)
+            self.let_out()
+
+    def __del__(self) -> None:
+        self.close()  # what a corpse still wants of its disk fails, and nobody is to hear of it
 
     def _open(self) -> Any:
         if self._db is None:
             raise sqlite3.ProgrammingError("Cannot operate on a closed database.")
         return self._db
 
-    @contextmanager
-    def trouble(self) -> Iterator[None]:
-        """Errors as `sqlite3` words them; and what the disk's watch raised, as itself."""
-        try:
-            yield
-        except apsw.Error as exc:
-            self._let_out()
-            raise as_sqlite3(exc) from exc
-        self._let_out()
+    def told(self, exc: apsw.Error) -> sqlite3.Error:
+        """The error as `sqlite3` words it; raises instead what the disk's watch has raised."""
+        self.let_out()
+        return as_sqlite3(exc)
 
-    def _let_out(self) -> None:
-        escaping, self._disk.escaping = self._disk.escaping, None
-        if escaping is not None:
+    def let_out(self) -> None:
+        """Raise what the disk's watch has raised meanwhile, be it that SQLite went on without."""
+        if self._disk.escaping is not None:
+            escaping, self._disk.escaping = self._disk.escaping, None
             raise escaping

@@ -82,11 +82,14 @@ def _put(into: bytearray, at: int, data: bytes) -> None:
 class SimDisk:
     """What survives a power cut. One "/"-separated name is one file; there are no folders.
 
-    `fault`, until it is taken away: "full" lets every write fail (`overwrites_when_full`: but what overwrites, as a
-    file system that writes in place), "readonly" and "io" also every sync, truncation, renaming and removal. With
-    "io", a failed write may yet have reached the disk in part or whole, and a failed sync have synced any part, with
-    the probability `reaches`; what a failed sync did not write is forgotten in half of the cases: it is read, but no
-    later sync writes it (as Linux does).
+    `fault`, until it is taken away:
+
+    * "full": every write fails (`overwrites_when_full`: but what overwrites, as a file system that writes in place);
+    * "readonly": every write, sync, truncation, renaming and removal fails;
+    * "io": likewise, but a write only now and then (`writes_fail`): it goes into the kernel's cache, and what is wrong
+      with the medium shows at the sync. A write that fails may yet have been done in part or whole, and a failed sync
+      have synced any part, with the probability `reaches`. What a failed sync did not write is forgotten with the
+      probability `forgets`: it can be read, but no later sync writes it (as Linux does).
     """
 
     def __init__(self, random: random.Random) -> None:
@@ -94,6 +97,8 @@ class SimDisk:
         self.fault: Fault | None = None
         self.overwrites_when_full = False
         self.reaches = 0.5
+        self.writes_fail = 0.2
+        self.forgets = 0.5
         self.watch: Watch | None = None
         self.writes = 0  # how many were done, with their syncs: what the watch was told of
         self.syncs = 0
@@ -135,8 +140,8 @@ class SimDisk:
             raise RuntimeError("this disk has lost its power already: go on with the one that came of it")
         self.dead = True
         after = SimDisk(self.random)
-        after.fault, after.reaches = self.fault, self.reaches
-        after.overwrites_when_full = self.overwrites_when_full
+        after.fault, after.overwrites_when_full = self.fault, self.overwrites_when_full
+        after.reaches, after.writes_fail, after.forgets = self.reaches, self.writes_fail, self.forgets
         return after
 
     def _left(self, file: File) -> bytes:
@@ -175,7 +180,7 @@ class SimDisk:
         try:
             self._may("sync", name)
         except OSError:
-            if not self.dead and self.fault == "io" and self.random.random() < self.reaches:
+            if not self.dead and self.fault == "io":
                 self._half_synced(file)
             raise
         self.syncs += 1
@@ -185,8 +190,9 @@ class SimDisk:
             self.sync_names()
 
     def _half_synced(self, file: File) -> None:
-        file.durable = bytearray(self._left(file))
-        if self.random.random() < 0.5:
+        if self.random.random() < self.reaches:
+            file.durable = bytearray(self._left(file))
+        if self.random.random() < self.forgets:
             file.pending.clear()  # the kernel takes them for clean
 
     def rename(self, old: str, new: str) -> None:
@@ -225,6 +231,8 @@ class SimDisk:
         if self.fault is None:
             return
         if self.fault == "full" and (what != "write" or (overwrites and self.overwrites_when_full)):
+            return
+        if self.fault == "io" and what == "write" and self.random.random() >= self.writes_fail:
             return
         self.failed += 1
         code = _ERRNO[self.fault]
@@ -270,7 +278,7 @@ def survivors(durable: bytes, pending: _Pending, chance: random.Random) -> bytes
             continue
         done = len(changes) if luck > 0.9 else chance.randint(_least(changes), len(changes))
         content = _version(durable, sector, changes[:done])
-        if sector == torn and done:
+        if sector == torn and done and not isinstance(changes[done - 1], int):
             before = _version(durable, sector, changes[: done - 1])
             at = chance.randrange(SECTOR)
             content = content[:at] + before[at:]
@@ -306,7 +314,7 @@ def _least(changes: _Pending) -> int:
 
 def _torn_sector(pending: _Pending, chance: random.Random) -> int | None:
     newest = pending[-1] if pending else 0
-    if isinstance(newest, int) or not newest[1]:
+    if isinstance(newest, int) or not newest[1] or chance.random() < 0.5:
         return None
     at, data = newest
     return chance.randrange(at, at + len(data)) // SECTOR

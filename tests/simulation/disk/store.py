@@ -82,6 +82,15 @@ class DiskForJournal:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
         self._disk.sync(str(path), file)
 
+    def rewrite(self, path: Path) -> None:
+        name = str(path)
+        file = self._disk.find(name)
+        if file is None:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
+        for at in range(0, len(file.data), 4096):
+            self._disk.write(name, file, at, bytes(file.data[at : at + 4096]))
+        self._disk.sync(name, file)
+
     def rename(self, old: Path, new: Path) -> None:
         self._disk.rename(str(old), str(new))
         self._disk.sync_names()
@@ -97,8 +106,10 @@ class DiskForJournal:
         try:
             self._disk.write(name, file, 0, bytes(4096))
             self._disk.sync(name, file)
-        finally:
+        except OSError:
             self._disk.remove(name)
+            raise
+        self._disk.remove(name)
 
 
 class InlineCalls:

@@ -34,12 +34,11 @@ def database_name(disk: SimDisk, path: str) -> str:
     return f"/{disk.number}{path}"
 
 
-def _trouble(exc: OSError, otherwise: int) -> apsw.Error:
+def _trouble(exc: OSError, otherwise: int) -> Exception:
     """As SQLite's own unix VFS words it: a full disk where something was written, else an I/O error."""
     if otherwise == apsw.SQLITE_IOERR_WRITE and exc.errno == errno.ENOSPC:
         otherwise = apsw.SQLITE_FULL
-    error: apsw.Error = apsw.exception_for(otherwise)
-    return error
+    return apsw.exception_for(otherwise)
 
 
 class _Opened:
@@ -96,10 +95,12 @@ class _Opened:
     def xFileControl(self, op: int, ptr: int) -> bool:
         return False
 
-    def _escape(self, exc: BaseException, code: int) -> apsw.Error:
+    def excepthook(self, kind: Any, exc: Any, trace: Any) -> bool:
+        return _swallowed(exc)
+
+    def _escape(self, exc: BaseException, code: int) -> Exception:
         self._disk.escaping = exc
-        error: apsw.Error = apsw.exception_for(code)
-        return error
+        return apsw.exception_for(code)
 
 
 class _Database(_Opened, apsw.VFSFile):
@@ -114,9 +115,6 @@ class _Database(_Opened, apsw.VFSFile):
             # open files go on without it; a later file of that inode's number is none of theirs
             weakref.finalize(file, _unlink, stand_in)
         super().__init__("unix-excl", stand_in, [_OPEN_DATABASE | apsw.SQLITE_OPEN_READWRITE, 0])
-
-    def excepthook(self, kind: type[BaseException], exc: BaseException, trace: Any) -> None:
-        _swallow(exc)
 
 
 class _Beside(_Opened):
@@ -202,8 +200,8 @@ class SimVfs(apsw.VFS):
     def xSleep(self, microseconds: int) -> int:
         return microseconds  # nobody else can let go meanwhile
 
-    def excepthook(self, kind: type[BaseException], exc: BaseException, trace: Any) -> None:
-        _swallow(exc)
+    def excepthook(self, kind: Any, exc: Any, trace: Any) -> bool:
+        return _swallowed(exc)
 
 
 def _place(name: str) -> tuple[SimDisk, str]:
@@ -211,10 +209,9 @@ def _place(name: str) -> tuple[SimDisk, str]:
     return disk_of(int(number)), "/" + path
 
 
-def _swallow(exc: BaseException) -> None:
-    """What SQLite goes on without (a failed checkpoint after a commit); anything but its own words is a defect."""
-    if not isinstance(exc, apsw.Error):
-        raise exc
+def _swallowed(exc: BaseException | None) -> bool:
+    """SQLite goes on without what failed here; its own words are no defect."""
+    return isinstance(exc, apsw.Error)
 
 
 def _unlink(path: str) -> None:
