@@ -195,10 +195,8 @@ class Panel:
         handshake = frames.CLIENT_CRYPTOGRAM in reader.seen
         if handshake or reader.refused_after & {frames.CHALLENGE, frames.SERVER_CRYPTOGRAM}:
             return OTHER_KEY
-        if frames.PDCAP in reader.seen:
-            security = self._osdp.Capability.CommunicationSecurity
-            if not self._panel.ctx.check_capability(n, security)[0] & 1:
-                return INSECURE
+        if frames.PDCAP in reader.seen and not self._can_secure(n):
+            return INSECURE
         if not self._silent(reader, now_mono):
             return "answers, but does not come up"
         if self._decoder.corrupt:
@@ -213,10 +211,16 @@ class Panel:
         """Its secure channel stands, by its own key, and it answers."""
         return self._readers[n].up and not self._silent(self._readers[n], now_mono)
 
-    def insecure(self, n: int) -> bool:
-        """It is used without a secure channel: only where `install` was said, and it did not take the key."""
+    def insecure(self, n: int) -> str:
+        """Why it went on without a secure channel, as it can only where `install` was said; '' where it did not."""
         ctx = self._panel.ctx
-        return bool(ctx.status() & ~ctx.sc_status() & 1 << n)
+        if not ctx.status() & ~ctx.sc_status() & 1 << n:
+            return ""
+        return OTHER_KEY if self._can_secure(n) else INSECURE
+
+    def _can_secure(self, n: int) -> bool:
+        security = self._osdp.Capability.CommunicationSecurity
+        return bool(self._panel.ctx.check_capability(n, security)[0] & 1)
 
     def trouble(self, n: int) -> str:
         """Why it is not up, for a technician; '' before the first attempt has ended."""

@@ -20,6 +20,7 @@ from hw_sim.wires.line import Line
 from hw_sim.wires.osdp_secure import DEFAULT_KEY, MAC_SENT, Channel
 
 SOM, REPLY = 0x53, 0x80
+MARK_SENT = b"\xff"  # before a packet, to let the line settle
 POLL, ID, CAP, LSTAT, LED, BUZ, KEYSET, CHLNG, SCRYPT = 0x60, 0x61, 0x62, 0x64, 0x69, 0x6A, 0x75, 0x76, 0x77
 ACK, NAK, PDID, PDCAP, LSTATR, RAW, KEYPAD, CCRYPT, RMAC_I = 0x40, 0x41, 0x45, 0x46, 0x48, 0x50, 0x53, 0x76, 0x78
 UNKNOWN_COMMAND, BAD_SEQUENCE, NO_SUCH_SECURITY, SECURITY_WANTED, BAD_RECORD = 3, 4, 5, 6, 9
@@ -38,7 +39,8 @@ def crc16(data: bytes) -> int:
     return crc
 
 
-def _length(start: bytes) -> int | None:
+def packet_length(start: bytes) -> int | None:
+    """For a `Framer`."""
     if start[0] != SOM:
         return 0
     if len(start) < 4:
@@ -47,7 +49,8 @@ def _length(start: bytes) -> int | None:
     return length if 8 <= length <= 1440 else 0
 
 
-def _valid(frame: bytes) -> bool:
+def packet_valid(frame: bytes) -> bool:
+    """For a `Framer`."""
     return bool(frame[4] & 0x04) and crc16(frame[:-2]) == frame[-2] | frame[-1] << 8
 
 
@@ -256,7 +259,8 @@ class ReaderBus:
     def __init__(self, line: Line, readers: Mapping[int, Reader], log: PhysicalLog, *, answer_s: float = 0.003) -> None:
         self.line, self.log, self.answer_s = line, log, answer_s
         self.readers = dict(readers)
-        self._framer = Framer(_length, _valid, self._heard, lambda data, t: None)  # marks and noise are no packets
+        # marks and noise are no packets, and said by nobody in particular
+        self._framer = Framer(packet_length, packet_valid, self._heard, lambda data, t: None)
         line.received = self._framer.feed
 
     def _heard(self, frame: Frame) -> None:
@@ -265,7 +269,7 @@ class ReaderBus:
             if answer is not None:
                 counts = self.line.counters.frames
                 counts["answers"] = counts.get("answers", 0) + 1
-                self.line.send(b"\xff" + answer, delay_s=self.answer_s)
+                self.line.send(MARK_SENT + answer, delay_s=self.answer_s)
 
     def type(self, keys: str, gap_s: float) -> None:
         """As at any keypad, at the first reader. What was typed is not logged, only how much."""

@@ -19,6 +19,9 @@ from vendingd.site.resolved import DeviceEntry
 PORT_OPTIONS = ("port", "ports", "path")
 """Options of drivers that are paths: relative ones are taken from the site file's folder."""
 
+FILE_OPTIONS = ("scbk",)
+"""Options of drivers that are files of the site's own, such as keys: relative ones are taken from the same folder."""
+
 _SENSES = frozenset(sense.value for sense in Sense)
 
 Devices = Mapping[str, DeviceEntry | None]
@@ -89,7 +92,7 @@ def roles_of(driver: Driver, options: Any) -> frozenset[str]:
 
 def _absolute(options: Any, folder: Path) -> dict[str, Any]:
     changed: dict[str, Any] = {}
-    for key in PORT_OPTIONS:
+    for key in (*PORT_OPTIONS, *FILE_OPTIONS):
         value = getattr(options, key, None)
         if isinstance(value, str):
             changed[key] = os.path.join(folder, value)
