@@ -312,8 +312,9 @@ class FaceVerifier(Protocol):
     """Compares who stands before it, 1:1, with a template that was enrolled before.
 
     A template is bytes of this verifier's own format (a JSON object for a camera, a module's user number for an
-    FM22x). Hints are words for the screen while a comparison runs: closer, one_person, hold_still, more_light,
-    look_here, turn, turn_left, turn_right (the person's own left and right), eyes_open.
+    FM22x). Hints are words for the screen while a comparison runs: closer, farther, one_person, hold_still,
+    more_light, look_here, uncover, turn, turn_left, turn_right (the person's own left and right), eyes_open; while
+    enrolling look_down and look_up, too.
     """
 
     @property
