@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 ENTRY_POINT_GROUP = "vendingd.drivers"
 
 BUILT_IN: dict[str, str] = {
+    "camera-face": "drivers.faces.camera_face:DRIVER",
     "fm22x": "drivers.faces.fm22x:DRIVER",
     "gpio-gate": "drivers.gpio.gate:DRIVER",
     "gpio-input": "drivers.gpio.input:DRIVER",

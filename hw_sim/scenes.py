@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import random
 
 import numpy as np
@@ -84,7 +85,7 @@ def _spoil(scene: Image.Image, rng: random.Random, look: str) -> Image.Image:
     return scene
 
 
-SWAY = 3  # px: nobody stands still, and no camera is held still
+SWAY = 3.0  # px: nobody stands still, and no camera is held still
 
 
 class Living:
@@ -93,27 +94,33 @@ class Living:
     def __init__(self, pictures: list[bytes], rng: random.Random) -> None:
         """Raises ValueError for what is no JPEG."""
         try:
-            self._pictures = [np.asarray(Image.open(io.BytesIO(one), formats=("JPEG",)).convert("RGB"), np.int16)
-                              for one in pictures]  # fmt: skip
+            self._pictures = [Image.open(io.BytesIO(one), formats=("JPEG",)).convert("RGB") for one in pictures]
         except (OSError, SyntaxError) as no:
             raise ValueError(f"not a JPEG picture: {no}") from no
         if not self._pictures:
             raise ValueError("no picture")
         self._rng = rng
-        most = tuple(max(one.shape[axis] for one in self._pictures) for axis in (0, 1))
+        width, height = (max(one.size[axis] for one in self._pictures) for axis in (0, 1))
         chance = np.random.default_rng(rng.getrandbits(64))
-        self._grain = np.rint(chance.normal(0.0, 3.0, (most[0] + 64, most[1] + 64, 1))).astype(np.int16)
+        self._grain = np.rint(chance.normal(0.0, 3.0, (height + 64, width + 64, 1))).astype(np.int16)
 
     def frame(self, n: int) -> bytes:
         """The n-th frame; none is like another."""
         picture = self._pictures[n % len(self._pictures)]
-        x, y = (self._rng.randint(0, 2 * SWAY) for _ in range(2))
-        picture = np.pad(picture, ((SWAY, SWAY), (SWAY, SWAY), (0, 0)), mode="edge")[y:, x:][
-            : picture.shape[0], : picture.shape[1]
-        ]
+        width, height = picture.size
+        scale, turn = self._rng.uniform(0.985, 1.015), self._rng.uniform(-0.02, 0.02)
+        x, y = (self._rng.uniform(-SWAY, SWAY) for _ in range(2))
+        a, b = scale * math.cos(turn), scale * math.sin(turn)
+        moved = picture.transform(
+            picture.size,
+            Image.Transform.AFFINE,
+            (a, -b, x + width / 2 * (1 - a) + height / 2 * b, b, a, y + height / 2 * (1 - a) - width / 2 * b),
+            Image.Resampling.BILINEAR,
+            fillcolor=(120, 120, 120),
+        )
         u, v = (self._rng.randint(0, 63) for _ in range(2))
-        grain = self._grain[v : v + picture.shape[0], u : u + picture.shape[1]]
-        return jpeg(Image.fromarray(np.clip(picture + grain, 0, 255).astype(np.uint8)))
+        grain = self._grain[v : v + height, u : u + width]
+        return jpeg(Image.fromarray(np.clip(np.asarray(moved, np.int16) + grain, 0, 255).astype(np.uint8)))
 
 
 def jpeg(image: Image.Image) -> bytes:

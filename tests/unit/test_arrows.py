@@ -29,12 +29,14 @@ MAY_IMPORT = {
 # Folder -> third-party packages, by the name that is imported.
 THIRD_PARTY = {
     "fsm": {"transitions"},
-    "drivers": {"aiohttp", "gpiozero", "lgpio", "linuxpy", "numpy", "osdp", "PIL", "pydantic", "pyzbar", "serial",
-        "zxingcpp"},
+    "drivers": {
+        "aiohttp", "cv2", "gpiozero", "lgpio", "linuxpy", "numpy", "osdp", "PIL", "pydantic", "pyzbar", "serial",
+        "zxingcpp",
+    },
     "vendingd": {"aiohttp", "cbor2", "cryptography", "msgspec", "pydantic", "yarl"},
     "hw_sim": {"aiohttp", "cbor2", "cryptography", "gpiozero", "numpy", "PIL", "zxingcpp"},
     "tests": {
-        "aiohttp", "apsw", "cbor2", "cryptography", "gpiozero", "hypothesis", "jsonschema", "msgspec", "numpy",
+        "aiohttp", "apsw", "cbor2", "cryptography", "cv2", "gpiozero", "hypothesis", "jsonschema", "msgspec", "numpy",
         "openapi_spec_validator", "packaging", "PIL", "pydantic", "pytest", "pytest_asyncio", "qrcode", "referencing",
         "serial", "transitions", "yaml", "zxingcpp",
     },
@@ -46,7 +48,7 @@ FSM_STDLIB = {
 }  # fmt: skip
 FSM_TOOLS = {"fsm/diagrams.py"}  # draws the tables into docs/, no part of the daemon
 # Packages that only some sites need, or that cost start-up time: imported inside of functions.
-LAZY = {"lgpio", "linuxpy", "numpy", "PIL", "pyzbar", "zxingcpp", "gpiozero", "aiohttp"}
+LAZY = {"cv2", "lgpio", "linuxpy", "numpy", "PIL", "pyzbar", "zxingcpp", "gpiozero", "aiohttp"}
 LAZY_EXCEPT = {"vendingd/cloud/transport.py", "drivers/cameras/mjpeg.py"}  # themselves imported only where needed
 
 # Who may ask for the time or for chance, and why. Everything else is handed `Clock` and `Random`.
@@ -54,6 +56,7 @@ CLOCKED = {
     "vendingd/kernel/time.py": "is the clock and the random source",
     "vendingd/main.py": "the composition root: tidies memory once, some time after the start",
     "vendingd/identity/tool.py": "a command for developers; the daemon does not import it",
+    "drivers/faces/tool.py": "a command for developers; the daemon does not import it",
     "vendingd/workers.py": "asyncio.sleep(0) while it ends: a turn of the loop, no time",
     "drivers/wires/serial.py": "lets a port fall silent, on the loop's clock, before its first byte",
     "hw_sim/": "is the world outside, which runs in real time",
