@@ -92,6 +92,25 @@ def test_extension_and_purchase_on_trip(m: Stand) -> None:
     assert m.pulses() == 2 == len(m.received("bay.unlock_authorised"))
 
 
+def test_a_purchase_during_a_return_waits_for_what_becomes_of_it(m: Stand) -> None:
+    """Also when the power goes meanwhile: its one outcome is told once the bay has closed."""
+    text = m.book("r1", "car-1")
+    m.pick_up("r1", "bay-1", text)
+    m.show(text)
+    bay = m.authorised("return")
+    m.unlocked(bay, 2)
+    m.open(bay)
+    m.until(lambda: m.api.get("/v1/rentals/r1")["state"] == "returning", "the return has begun")
+    bought = m.cloud.act("purchase", rental="r1")["instruction"]
+    assert undecided(m, bought)
+    m.kill_daemon()
+    m.start_daemon()
+    m.close(bay)
+    assert m.outcome(bought) == ("accepted", None)
+    m.heard("rental.purchased", "r1", asset="car-1")
+    assert m.received("rental.returned") == [] and m.pulses() == 2
+
+
 def test_returned_elsewhere(m: Stand) -> None:
     text = m.book("r1", "car-1")
     m.pick_up("r1", "bay-1", text)
