@@ -20,7 +20,12 @@ if TYPE_CHECKING:
 PURPOSE = "face"
 MOST_BYTES = 16 * 1024  # of a template as JSON: 512 numbers of 8 bytes in base64 are half of it
 GRACE_S = 2.0  # past a device's own time: it may be closing its camera
-HINTS = frozenset({"closer", "one_person", "hold_still", "more_light", "look_here", "turn", "eyes_open"})
+HINTS = frozenset(
+    {
+        "closer", "farther", "one_person", "hold_still", "more_light", "look_here", "uncover", "turn", "turn_left",
+        "turn_right", "eyes_open",
+    }
+)  # fmt: skip
 
 
 class FaceError(ValueError):

@@ -372,11 +372,18 @@ async def test_who_gives_up_an_enrolment_leaves_nobody_behind(site: Make) -> Non
     assert set(at.module.users) == {1, 2}
 
 
-async def test_forgetting_at_another_module_is_refused(site: Make) -> None:
+async def test_of_another_modules_template_nothing_is_kept_here(site: Make) -> None:
     at = await site().up()
-    with pytest.raises(DriverError, match="another module"):
-        await at.device.forget_face(template(1, device="HLK-8"))
+    await at.device.forget_face(template(1, device="HLK-8"))
     assert set(at.module.users) == {1, 2}
+
+
+async def test_a_module_that_is_away_cannot_forget(site: Make) -> None:
+    at = await site().up()
+    at.line.unplug()
+    await at.rig.until(lambda: at.rig.up() is False)
+    with pytest.raises(DriverError, match=r"check the cable|went away|is not there"):
+        await at.device.forget_face(template(1))
 
 
 # ---------------------------------------------------------------- the wire
