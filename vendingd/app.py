@@ -74,6 +74,7 @@ class Seams:
     boot: str
     synchronised: Callable[[], bool]
     device_key: bytes
+    probe: Callable[[str], None] = lambda label: None  # labelled points of effects, see Executor
 
 
 class Fatal(Exception):
@@ -94,7 +95,14 @@ class App:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._effects: set[asyncio.Task[Any]] = set()
         self._watchers: list[Callable[[Sequence[Record]], None]] = []
-        self.time = TrustedTime(seams.clock, site.trust, seams.boot, lambda: self.mailbox.floor_utc, seams.synchronised)
+        self.time = TrustedTime(
+            seams.clock,
+            site.trust,
+            seams.boot,
+            lambda: self.mailbox.floor_utc,
+            seams.synchronised,
+            vouched=lambda: self.mailbox.vouched,
+        )
         self.devices: dict[str, Device] = self._make_devices()
         sealer = Sealer(seams.device_key, token_bytes=seams.token_bytes)
         self.pins = PinFactor(sealer, seams.workers, timeout_s=site.pin.timeout_s)
@@ -105,6 +113,7 @@ class App:
             check_pin=lambda effect: check_pin(self.pins, effect),
             life_s=self.layout.timing.unlock_life_s,
             spawn=self._spawn_effect,
+            probe=seams.probe,
         )
         self.mailbox = Mailbox(
             layout=self.layout,

@@ -111,6 +111,7 @@ class Loaded:
     state: dict[str, dict[str, bytes]]  # kind -> id -> data
     floor_utc: float | None  # the last trusted UTC that was journalled
     epochs: tuple[str, ...] = ()  # every epoch of this journal in order, `epoch` last
+    vouched: tuple[float, float] | None = None  # monotonic and UTC of the newest record: of this boot, its time trusted
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,6 +41,11 @@ def flags_of(utc_trusted: bool, offline: bool) -> int:
     return (_TRUSTED if utc_trusted else 0) | (_OFFLINE if offline else 0)
 
 
+def vouched_by(newest: StoredRecord, boot_id: str) -> tuple[float, float] | None:
+    """What a start can go on from, in the same boot: when it was, by both clocks, and the calendar was trusted."""
+    return (newest.mono, newest.utc) if newest.utc_trusted and newest.boot_id == boot_id else None
+
+
 def trusted_and_offline(flags: int) -> tuple[bool, bool]:
     """The way back of `flags_of`."""
     return bool(flags & _TRUSTED), bool(flags & _OFFLINE)

@@ -38,6 +38,7 @@ from vendingd.journal.chain import (
     check_cursor,
     first_epoch,
     seal,
+    vouched_by,
 )
 
 
@@ -104,7 +105,9 @@ class MemoryStore:
             for (kind, id_), data in sorted(disk.state.items()):
                 state.setdefault(kind, {})[id_] = data
             known = tuple(epoch.token for epoch in disk.epochs)
-            return Loaded(head.epoch.token, head.next_seq, head.hash, head.acked, state, head.floor_utc, known)
+            newest = disk.records.get(head.last_seq)
+            vouched = vouched_by(newest, self._boot_id) if newest is not None else None
+            return Loaded(head.epoch.token, head.next_seq, head.hash, head.acked, state, head.floor_utc, known, vouched)
 
     async def commit(self, batch: Batch) -> Committed:
         async with self._turn:

@@ -31,11 +31,13 @@ from vendingd.journal.chain import (
     first_epoch,
     flags_of,
     seal,
+    vouched_by,
 )
 from vendingd.journal.disk import REAL, Disk
 from vendingd.journal.errors import TROUBLE, closed, corrupt, store_error
 from vendingd.journal.files import create, grow_log, insert_epoch, inspect, renew_log
 from vendingd.journal.head import find_head
+from vendingd.journal.reader import last_records
 from vendingd.journal.schema import BUSY_MS, PAGE_SIZE, VERSION, connect, migrate
 
 _START_BUSY_MS = 100
@@ -223,7 +225,8 @@ class Writer:
         for kind, id_, data in db.execute("SELECT kind, id, data FROM state ORDER BY kind, id"):
             state.setdefault(kind, {})[id_] = data
         known = tuple(row[0] for row in db.execute("SELECT token FROM epoch ORDER BY n"))
-        return Loaded(head.epoch.token, head.next_seq, head.hash, head.acked, state, head.floor_utc, known)
+        vouched = next((vouched_by(one, self._boot_id) for one in last_records(db, 1)), None)
+        return Loaded(head.epoch.token, head.next_seq, head.hash, head.acked, state, head.floor_utc, known, vouched)
 
     def _write_records(self, db: sqlite3.Connection, sealed: Sequence[StoredRecord], epoch: int) -> int:
         boot = self._boot

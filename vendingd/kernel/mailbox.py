@@ -116,6 +116,7 @@ class Mailbox:
         self._linger: asyncio.TimerHandle | None = None
         self._linger_until = 0.0
         self.floor_utc = 0.0
+        self.vouched: tuple[float, float] | None = None  # by the journal, at the start: see TrustedTime
 
     # ------------------------------------------------ life
     def load(self, loaded: Loaded) -> list[str]:
@@ -134,7 +135,7 @@ class Mailbox:
         ordered = dict(sorted(changes.items(), key=lambda item: item[0][0]))
         self.head.apply(ordered)
         self.world.apply(ordered)
-        self.floor_utc = loaded.floor_utc or self.floor_utc
+        self.floor_utc, self.vouched = loaded.floor_utc or self.floor_utc, loaded.vouched
         self._failed = False
         # Before any level is heard: what was sensed in another life counts no more.
         self._step(Item(Restarted()))

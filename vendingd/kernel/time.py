@@ -76,7 +76,10 @@ def kernel_synchronised() -> bool:
 
 
 class TrustedTime:
-    """Makes each step's `Now`. `trust` is the site's word: kernel, rtc or assume."""
+    """Makes each step's `Now`. `trust` is the site's word: kernel, rtc or assume.
+
+    `vouched`: elapsed and calendar time of a trusted record of this boot, by a daemon before this one.
+    """
 
     def __init__(
         self,
@@ -85,12 +88,15 @@ class TrustedTime:
         boot: str,
         floor: Callable[[], float],
         synchronised: Callable[[], bool] = kernel_synchronised,
+        *,
+        vouched: Callable[[], tuple[float, float] | None] = lambda: None,
     ) -> None:
         self._clock = clock
         self._trust = trust
         self._boot = boot
         self._floor = floor
         self._synchronised = synchronised
+        self._vouched = vouched
         self._asked_mono = float("-inf")
         self._said = False
         self._offset: float | None = None  # calendar less elapsed time, at the last look
@@ -132,7 +138,8 @@ class TrustedTime:
 
     def _holds_over(self, mono: float, utc: float) -> bool:
         """Synchronised once in this boot, and counted on since without being set."""
-        if self._anchor is None:
+        anchor = self._anchor or self._vouched()
+        if anchor is None:
             return False
-        elapsed = mono - self._anchor[0]
-        return elapsed <= HOLD_S and abs(utc - self._anchor[1] - elapsed) <= STEP_S + HOLD_DRIFT * elapsed
+        elapsed = mono - anchor[0]
+        return 0.0 <= elapsed <= HOLD_S and abs(utc - anchor[1] - elapsed) <= STEP_S + HOLD_DRIFT * elapsed

@@ -194,6 +194,18 @@ async def test_the_floor_is_the_last_trusted_time(make: Make, record: Record) ->
     assert (await store.open()).floor_utc == 90.0
 
 
+async def test_the_newest_record_vouches_for_the_time_in_its_own_boot(make: Make, record: Record) -> None:
+    store = make()
+    assert (await store.open()).vouched is None
+    await store.commit(Batch([record(mono=40.0, utc=100.0), record(mono=50.0, utc=110.0)]))
+    store = await reopened(store, make)
+    assert (await store.open()).vouched == (50.0, 110.0)
+    store = await reopened(store, make, boot_id="boot-2")
+    assert (await store.open()).vouched is None, "elapsed time is of one boot"
+    await store.commit(Batch([record(mono=60.0, utc=120.0), record(mono=70.0, utc=130.0, utc_trusted=False)]))
+    assert (await store.open()).vouched is None, "the clock was set since, or the kernel never sure"
+
+
 async def test_a_new_epoch_goes_on_from_the_old_one(make: Make, record: Record) -> None:
     store = make()
     first = (await store.open()).epoch

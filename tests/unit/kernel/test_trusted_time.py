@@ -94,8 +94,19 @@ def test_trust_holds_over_without_a_time_server(days: float, off_s: float, trust
     assert time.now().trusted is trusted
 
 
-def test_trust_does_not_hold_over_a_start() -> None:
-    assert not TrustedTime(Clock(BUILD_UTC + DAY), "kernel", "boot", lambda: 0.0, lambda: False).now().trusted
+@pytest.mark.parametrize(
+    ("vouched", "trusted"),
+    [
+        (None, False),
+        ((40.0, BUILD_UTC + DAY - 60.0), True),
+        ((40.0, BUILD_UTC + DAY - 3600.0), False),  # the clock was set meanwhile
+        ((160.0, BUILD_UTC + DAY + 60.0), False),  # of a time to come: that was no record of this boot
+    ],
+)
+def test_trust_holds_over_a_start_of_the_daemon(vouched: tuple[float, float] | None, trusted: bool) -> None:
+    """By a record of the daemon before; the kernel has taken its word back meanwhile."""
+    time = TrustedTime(Clock(BUILD_UTC + DAY), "kernel", "boot", lambda: 0.0, lambda: False, vouched=lambda: vouched)
+    assert time.now().trusted is trusted
 
 
 def test_the_floor_moves_on_with_elapsed_time_and_stays_one() -> None:

@@ -6,27 +6,19 @@ by a certificate that is as old as the situation's clock takes it to be.
 
 from __future__ import annotations
 
-import asyncio
-import datetime
-import ipaddress
 import os
-import ssl
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from fsm import events as e
 from fsm.model import Now, RentalState
 from fsm.step import Step
 from tests.unit.fsm.machine import HOUR, Bench, layout
-from vendingd.cloud.transport import AiohttpTransport, NoAnswer
+from tests.unit.kernel.tls import answered
 from vendingd.kernel.time import BUILD_UTC, SystemClock, TrustedTime
 from vendingd.prompts import prompt
 
@@ -43,6 +35,8 @@ class Clocked(Bench):
     synchronised: bool = True
     t: float = MORNING  # the story's T
     journalled: float = 0.0  # the floor that the journal would tell after a power cut
+    newest: tuple[float, float] | None = None  # what its newest record would vouch for after a start
+    vouched: tuple[float, float] | None = None
     time: TrustedTime = field(init=False)
 
     def __post_init__(self) -> None:
@@ -51,7 +45,9 @@ class Clocked(Bench):
         self.begins(self.boot)
 
     def begins(self, boot: str) -> None:
-        self.time = TrustedTime(self, self.trust, boot, lambda: self.floor, lambda: self.synchronised)
+        self.time = TrustedTime(
+            self, self.trust, boot, lambda: self.floor, lambda: self.synchronised, vouched=lambda: self.vouched
+        )
 
     def monotonic(self) -> float:
         return self.mono
@@ -70,6 +66,8 @@ class Clocked(Bench):
 
     def tell(self, event: e.Event) -> Step:
         made, now = super().tell(event), self.now
+        if made.records:
+            self.newest = (now.mono, now.utc) if now.trusted else None
         if now.trusted:
             self.floor = now.utc  # as the mailbox does it
             self.journalled = now.utc if made.records else self.journalled
@@ -87,6 +85,7 @@ class Clocked(Bench):
         """`utc`: what the clock says afterwards; left out, a battery has kept it."""
         self.floor, self.synchronised = self.journalled, False
         self.utc = self.utc + off_s if utc is None else utc
+        self.vouched = None
         self.begins(f"{self.boot}+")
         self.crash(down_s=0.0)
         self.recover_rest()
@@ -139,6 +138,16 @@ def runs(m: Clocked) -> None:
 def loses_the_server(m: Clocked) -> None:
     m.synchronised = False
     m.passes(LATER)
+
+
+def daemon_restarts(m: Clocked) -> None:
+    m.synchronised = False
+    m.passes(HOUR / 2)
+    m.floor, m.vouched = m.journalled, m.newest
+    m.begins(m.boot)
+    m.crash(same_boot=True)
+    m.recover_rest()
+    m.passes(LATER - HOUR / 2)
 
 
 def power_cut_without_rtc(m: Clocked) -> None:
@@ -226,6 +235,7 @@ SITUATIONS: dict[str, tuple[Callable[[Clocked], None], Callable[[Clocked], None]
     "power-cut-rtc-mad": (at_once, power_cut_with_mad_rtc),
     "synchronised-later": (at_once, heard_of_the_time_later),
     "offline-day": (at_once, loses_the_server),
+    "restarted": (at_once, daemon_restarts),
     "offline-month": (quiet(30), runs),
     "offline-quarter": (quiet(90), runs),
     "set-forward": (at_once, set_by_hand(5 * HOUR)),
@@ -283,58 +293,6 @@ ITSELF: dict[str, Callable[[Clocked], str]] = {
     "remote unlock": remote_unlock,
     "timetrusted": lambda m: str(m.now.trusted).lower(),
 }
-
-
-# ---------------------------------------------------------------- TLS
-def certificate(folder: Path, begin_s: float, end_s: float) -> Path:
-    """Key and self-signed certificate of 127.0.0.1 in one file, valid from `begin_s` to `end_s` from now."""
-    key, now = ec.generate_private_key(ec.SECP256R1()), datetime.datetime.now(datetime.UTC)
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "cloud")])
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now + datetime.timedelta(seconds=begin_s))
-        .not_valid_after(now + datetime.timedelta(seconds=end_s))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    file = folder / "cloud.pem"
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    file.write_bytes(private + made.public_bytes(serialization.Encoding.PEM))
-    return file
-
-
-async def answered(folder: Path, begin_s: float, end_s: float) -> str:
-    """One request to a cloud with such a certificate: `answers`, or what the machine says of it."""
-    file = certificate(folder, begin_s, end_s)
-    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    tls.load_cert_chain(file)
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        writer.write(b"HTTP/1.1 204 No Content\r\n\r\n")
-        await writer.drain()
-        writer.close()
-
-    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=tls)
-    port = server.sockets[0].getsockname()[1]
-    transport = AiohttpTransport(f"https://127.0.0.1:{port}", certificate=file, key=file, ca=file)
-    try:
-        await transport.request("GET", "/", headers={}, body=None, timeout_s=20.0)
-        return "answers"
-    except NoAnswer as why:
-        assert "clock" in str(why)
-        return "not yet valid" if "not yet valid" in str(why) else "expired" if "expired" in str(why) else str(why)
-    finally:
-        await transport.close()
-        server.close()
-        await server.wait_closed()
 
 
 # ---------------------------------------------------------------- the page
