@@ -83,6 +83,7 @@ class SimConnection:
             self._db = apsw.Connection(database_name(disk, path), flags=flags, vfs=NAME)
         except apsw.Error as exc:
             raise self.told(exc) from exc
+        disk.connections.add(self)
         self.let_out()
 
     def execute(self, statement: str, parameters: Sequence[Any] = (), /) -> Rows:

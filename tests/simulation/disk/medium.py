@@ -21,7 +21,7 @@ import os
 import random
 import weakref
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, Protocol
 
 SECTOR = 512
 
@@ -30,6 +30,11 @@ Operation = Literal["write", "sync", "truncate", "rename", "remove"]
 Watch = Callable[[Operation, str], None]
 """Told of each operation that changes the medium, before it is done, with the file's name. What it raises passes
 through SQLite and comes out of the journal's call as itself; the operation is not done."""
+
+
+class Closable(Protocol):
+    def close(self) -> None: ...
+
 
 _Write = tuple[int, bytes]  # where, what
 _Pending = list[_Write | int]  # a number is a truncation to that size
@@ -109,6 +114,8 @@ class SimDisk:
         self._files: dict[str, File] = {}
         self._durable_names: dict[str, File] = {}
         self._renamings: list[tuple[str | None, str | None, File]] = []  # old name, new name
+        self.connections: weakref.WeakSet[Closable] = weakref.WeakSet()
+        self._corpse: SimDisk | None = None
         self.number = next(_numbers)
         _disks[self.number] = self
 
@@ -140,9 +147,17 @@ class SimDisk:
             raise RuntimeError("this disk has lost its power already: go on with the one that came of it")
         self.dead = True
         after = SimDisk(self.random)
+        after._corpse = self
         after.fault, after.overwrites_when_full = self.fault, self.overwrites_when_full
         after.reaches, after.writes_fail, after.forgets = self.reaches, self.writes_fail, self.forgets
         return after
+
+    def bury(self) -> None:
+        """Close what the corpse that this disk came of has open; not while the corpse still runs."""
+        corpse, self._corpse = self._corpse, None
+        if corpse is not None:
+            for connection in list(corpse.connections):
+                connection.close()
 
     def _left(self, file: File) -> bytes:
         return survivors(bytes(file.durable), file.pending, self.random)

@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
-import random
 import sqlite3
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from drivers.ports import Clock
+from drivers.ports import Clock, Random
 from tests.simulation.disk.connection import SimConnection, Sql
 from tests.simulation.disk.medium import SimDisk
 from vendingd.journal.api import Probe, StoreError, StoreErrorKind, TokenSource
@@ -52,6 +51,7 @@ class DiskForJournal:
     def __init__(self, disk: SimDisk, sql: Sql) -> None:
         self._disk = disk
         self._sql = sql
+        disk.bury()
 
     def lock(self, path: Path) -> SimLock:
         return SimLock(self._disk, path)
@@ -120,7 +120,7 @@ class InlineCalls:
     """
 
     def __init__(
-        self, clock: Clock, random: random.Random, latency_s: tuple[float, float], when_idle: Callable[[], None]
+        self, clock: Clock, random: Random, latency_s: tuple[float, float], when_idle: Callable[[], None]
     ) -> None:
         self._clock = clock
         self._random = random
@@ -144,8 +144,9 @@ class InlineCalls:
         while self._jobs:
             fn, told = self._jobs.popleft()
             now = self._clock.monotonic()
-            end = now + self._random.uniform(*self._latency_s)
-            await self._clock.sleep_until(self._random.uniform(now, end))
+            lo, hi = self._latency_s
+            end = now + lo + (hi - lo) * self._random.random()
+            await self._clock.sleep_until(now + (end - now) * self._random.random())
             result, error = None, None
             try:
                 result = fn()
@@ -169,12 +170,16 @@ def journal_on(
     token: TokenSource,
     probe: Probe,
     clock: Clock,
-    random: random.Random,
+    random: Random,
     latency_s: tuple[float, float] = LATENCY_S,
     sql: Sql = lambda statement: statement,
     path: Path = PATH,
 ) -> Journal:
     """The journal of production on `disk`; each call takes a random latency of `clock`.
+
+    Its end is `close()`, or the disk's: whoever raises out of `probe` or the disk's watch takes the image of the disk
+    (`power_cut`) first, for `finally` blocks and closing connections write. What is open on the disk that this one
+    came of is closed here.
 
     `sql` may change each statement on its way to SQLite: so a test plants a defect.
     """
