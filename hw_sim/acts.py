@@ -291,7 +291,7 @@ ACTS: dict[str, tuple[str, Act]] = {
     "type": ("terminal, keys, gap_ms=80", _type),
     "press_return": ("terminal, via=button|keypad, seconds=0.2 -> via", _press_return),
     "hold_tag": ("terminal, tag | asset, seconds=2 -> tag", _hold_tag),
-    "hold_badge": ("terminal, badge, seconds=1 (nfc:04112233, or nfc:random for a phone)", _hold_badge),
+    "hold_badge": ("terminal, badge, seconds=1 (nfc:04112233; nfc:random, a phone; wiegand26:0123ABC0)", _hold_badge),
     "show_face": ("terminal, person | people, look=live, seconds=5", _show_face),
     "show_picture": ("device, jpeg | paths, live=true (else the same bytes again and again), seconds=10",
                      _show_picture),

@@ -13,8 +13,9 @@ from hw_sim.model.bay import Bay
 from hw_sim.model.sensors import truth
 from hw_sim.model.world import Unknown
 from hw_sim.site import Channel
-from hw_sim.wires.badges import Silent
+from hw_sim.wires.badges import Powered, Silent
 from hw_sim.wires.fm22x import FaceModule
+from hw_sim.wires.osdp import Reader
 
 WAYS = ("both", "in", "out")
 Apply = Callable[[Machine, str, bool, Fields], "Awaitable[None] | None"]
@@ -149,10 +150,28 @@ def _face_state(machine: Machine, where: str, on: bool, given: Fields) -> None:
 
 
 def _device_restarts(machine: Machine, where: str, on: bool, given: Fields) -> None:
-    if where not in machine.powered:
-        raise Unknown(f"no such device {where!r}; there are: {', '.join(machine.powered) or 'none'}")
+    fed: dict[str, Powered] = {**machine.powered, **machine.osdp}
+    if where not in fed:
+        raise Unknown(f"no such device {where!r}; there are: {', '.join(fed) or 'none'}")
     if on:
-        machine.powered[where].restarted()
+        fed[where].restarted()
+
+
+def _reader(machine: Machine, where: str, given: Fields) -> Reader:
+    if where not in machine.osdp:
+        raise Unknown(f"no OSDP reader {where!r}; there are: {', '.join(machine.osdp) or 'none'}")
+    readers, channel = machine.osdp[where].readers, given.whole("channel", 1)
+    if channel > len(readers):
+        raise BadRequest(f"{where} has channels 1 to {len(readers)}")
+    return readers[channel - 1]
+
+
+def _reader_opened(machine: Machine, where: str, on: bool, given: Fields) -> None:
+    _reader(machine, where, given).open_housing(on)
+
+
+def _reader_reset(machine: Machine, where: str, on: bool, given: Fields) -> None:
+    _reader(machine, where, given).reset(on)
 
 
 def _module(machine: Machine, where: str) -> FaceModule:
@@ -210,6 +229,9 @@ FAULTS = {
               "stuck=false", _face_demo),
         Fault("face_state", "device", "a face module says that it is out of order", "state=error|invalid",
               _face_state),
+        Fault("reader_opened", "device", "the housing of an OSDP reader is open", "channel=1", _reader_opened),
+        Fault("reader_reset", "device", "an OSDP reader has forgotten its key and waits for one; off: remembers it",
+              "channel=1", _reader_reset),
         Fault("device_restarts", "device", "a badge reader or face module loses its power for a moment", "",
               _device_restarts),
         Fault("camera_dark", "device", "the camera sees nobody", "", _camera("dark")),

@@ -22,6 +22,7 @@ from hw_sim.wires.fm22x import FaceModule, FM22xOptions, enrolled
 from hw_sim.wires.kerong_cu48 import BoardsCU48, CU48Options
 from hw_sim.wires.line import Line
 from hw_sim.wires.lock_8a import Board8AOptions, Boards8A
+from hw_sim.wires.osdp import Reader, ReaderBus, ReaderOptions
 from hw_sim.wires.pn532 import CardReader
 from hw_sim.wires.readers import Keypad, Scanner, TagReader
 
@@ -39,9 +40,10 @@ class Machine:
         self.lines: dict[tuple[str, int], Line] = {}
         self.boards: dict[str, Boards8A | BoardsCU48] = {}
         self.scanners: dict[str, Scanner] = {}
-        self.keypads: dict[str, Keypad] = {}
+        self.keypads: dict[str, Keypad | ReaderBus] = {}
         self.tags: dict[Channel, TagReader] = {}
         self.badges: dict[Channel, BadgeReader] = {}
+        self.osdp: dict[str, ReaderBus] = {}  # fed by a supply of their own
         self.faces: dict[str, FaceModule] = {}
         self.powered: dict[str, Powered] = {}  # devices with a state of their own that a loss of power ends
         self.cameras: dict[str, Camera] = {}
@@ -133,6 +135,8 @@ class Machine:
             line = self._line(device, device.get("port", None), baud=115200, grain=8)
             reader = CardReader(line, self.log, self.rng(f"cards/{device.name}"))
             self.badges[Channel(device.name, 1)] = self.powered[device.name] = reader
+        elif device.driver == "osdp-reader":
+            self._build_readers(device, answer_s, extra.get("keys"))
         elif device.driver == "fm22x":
             line = self._line(device, device.get("port", None), baud=115200, grain=8)
             module = FaceModule(line, self.log, FM22xOptions(str(extra.get("serial", f"SIM-{device.name}"))),
@@ -143,6 +147,23 @@ class Machine:
             made = camera_of(device, self.log, self.rng(f"camera/{device.name}"), fps)
             # one camera may serve two devices: codes are read and faces compared in the same pictures
             self.cameras[device.name] = next((c for c in self.cameras.values() if c.url == made.url), made)
+
+    def _build_readers(self, device: DeviceSpec, answer_s: float, keys: list[str] | None) -> None:
+        """Readers know the keys of their files, or those that the scenario gives; the others wait to be given one."""
+        files = device.get("scbk", [])
+        files = [files] if isinstance(files, str) else files
+        readers = []
+        for n, address in enumerate(device.get("addresses", [0])):
+            file = self.run_dir / files[n]
+            text = keys[n] if keys is not None else file.read_text() if file.is_file() else ""
+            key = bytes.fromhex(text) or None
+            options = ReaderOptions(key, install=key is None)
+            readers.append(Reader(address, options, self.rng(f"osdp/{device.name}/{address}")))
+        line = self._line(device, device.get("port", None), half_duplex=True, grain=4)
+        bus = ReaderBus(line, readers, self.log, answer_s=answer_s, keypad=max(1, device.get("keypad", 1)))
+        self.osdp[device.name] = self.keypads[device.name] = bus
+        for n, reader in enumerate(readers, 1):
+            self.badges[Channel(device.name, n)] = reader
 
     # ------------------------------------------------------------ life
     async def start(self) -> None:
@@ -178,6 +199,8 @@ class Machine:
     async def power(self, on: bool) -> None:
         """The machine's supply: every device falls silent, doors and people go on."""
         self.world.power(on, time.monotonic())
+        for bus in self.osdp.values():
+            bus.restarted()
         await self._wires(on)
         self.poke()
 
@@ -306,6 +329,7 @@ class Machine:
                    for c in self.cameras.values()}  # fmt: skip
         return {"t_mono": time.monotonic(), "seed": self.seed, "machine": self.site.machine,
                 "log": self.log.last_n, **self.world.to_json(), "lines": lines, "gpio": self.gpio.to_json(),
+                "readers": {name: bus.to_json() for name, bus in self.osdp.items()},
                 "cameras": cameras, "terminals": list(self.site.terminals)}  # fmt: skip
 
 

@@ -10,7 +10,7 @@ import asyncio
 import random
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -82,6 +82,7 @@ class Reader:
     plain_polls: int = 0  # polls answered without a secure channel
     kept: deque[tuple[int, bytes]] = field(default_factory=lambda: deque(maxlen=KEPT))
     channel: Channel | None = None
+    _own: bytes | None = None  # the key that it had before it was reset
     _sequence: int = -1
     _answer: bytes = b""
     _heard: float = 0.0
@@ -110,6 +111,15 @@ class Reader:
         if number == form or not number.isdigit() or not 0 < int(number) <= 8 * len(data) < int(number) + 8:
             raise ValueError(f"{badge!r} is no badge of this reader: want wiegandBITS:HEX, such as wiegand26:0123ABC0")
         self.show_card(int(number), data)
+
+    def reset(self, on: bool) -> None:
+        """Back as it came from its maker, in installation mode; off: with the key that it had."""
+        if on:
+            self._own, self.options.key = self.options.key, None
+        elif self._own is not None:
+            self._own, self.options.key = None, self._own
+        self.options.install = self.options.key is None
+        self.restarted()
 
     def stop(self) -> None:
         """Its power went."""
@@ -256,15 +266,18 @@ class Reader:
 class ReaderBus:
     """The readers of one line."""
 
-    def __init__(self, line: Line, readers: Mapping[int, Reader], log: PhysicalLog, *, answer_s: float = 0.003) -> None:
+    def __init__(
+        self, line: Line, readers: Sequence[Reader], log: PhysicalLog, *, answer_s: float = 0.003, keypad: int = 1
+    ) -> None:
+        """`keypad`: which of them people type at, from 1."""
         self.line, self.log, self.answer_s = line, log, answer_s
-        self.readers = dict(readers)
+        self.readers, self.keypad = tuple(readers), keypad
         # marks and noise are no packets, and said by nobody in particular
         self._framer = Framer(packet_length, packet_valid, self._heard, lambda data, t: None)
         line.received = self._framer.feed
 
     def _heard(self, frame: Frame) -> None:
-        for reader in self.readers.values():
+        for reader in self.readers:
             answer = reader.handle(frame.data, frame.t_last)
             if answer is not None:
                 counts = self.line.counters.frames
@@ -272,8 +285,8 @@ class ReaderBus:
                 self.line.send(MARK_SENT + answer, delay_s=self.answer_s)
 
     def type(self, keys: str, gap_s: float) -> None:
-        """As at any keypad, at the first reader. What was typed is not logged, only how much."""
-        reader = next(iter(self.readers.values()))
+        """As at any keypad. What was typed is not logged, only how much."""
+        reader = self.readers[self.keypad - 1]
         for i, key in enumerate(keys):
             asyncio.get_running_loop().call_later(i * gap_s, reader.press, key)
         self.log.add(time.monotonic(), "keys_typed", device=self.line.name, count=len(keys))
@@ -284,17 +297,17 @@ class ReaderBus:
 
     def restarted(self) -> None:
         """The readers' power came back."""
-        for reader in self.readers.values():
+        for reader in self.readers:
             reader.restarted()
 
     @property
     def silent(self) -> bool:
-        return all(reader.silent for reader in self.readers.values())
+        return all(reader.silent for reader in self.readers)
 
     @silent.setter
     def silent(self, on: bool) -> None:
-        for reader in self.readers.values():
+        for reader in self.readers:
             reader.silent = on
 
     def to_json(self) -> list[dict[str, Any]]:
-        return [reader.to_json() for reader in self.readers.values()]
+        return [reader.to_json() for reader in self.readers]

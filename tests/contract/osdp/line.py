@@ -41,7 +41,7 @@ class Bench:
         self.line = Line("reader", folder / "rs485", baud, random.Random(7), self.log, half_duplex=True, grain=8)
         made = [Reader(n, options, random.Random(n)) for n, options in enumerate(readers or (ReaderOptions(key=KEY),))]
         self.readers = made
-        self.bus = ReaderBus(self.line, {reader.address: reader for reader in made}, self.log)
+        self.bus = ReaderBus(self.line, made, self.log)
         self.rig: Any = None
         self.line.plug()
 

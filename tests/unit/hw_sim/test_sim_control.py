@@ -51,6 +51,7 @@ def a_site(port: int = 1) -> dict[str, Any]:
             "keys": {"driver": "gpio-input", "sense": "button", "pins": [4]},
             "badges": {"driver": "pn532", "port": "ports/badges"},
             "eye": {"driver": "fm22x", "port": "ports/eye"},
+            "cards": {"driver": "osdp-reader", "port": "ports/cards", "scbk": "cards.key"},
             "cam": {"driver": "mjpeg-camera", "url": f"http://127.0.0.1:{port}/video"},
         },
         "bays": [{"n": [1, 2], "id": "bay-{n}", "fits": ["car"], "lock": "bus:{n}", "tag": "tags:{n}"}],
@@ -227,6 +228,7 @@ async def test_every_fault_goes_on_and_off(plant: Client) -> None:
     at = {
         "scanner_silent": "scan", "camera_dark": "cam", "camera_frozen": "cam",
         "face_demo": "eye", "face_state": "eye", "device_restarts": "badges",
+            "reader_opened": "cards", "reader_reset": "cards",
     }  # fmt: skip
     for name, fault in known.items():
         where: dict[str, Any] = {}
