@@ -17,6 +17,8 @@ from fsm import effects as f
 from fsm.events import CloseOutcome, Event, FaceChecked, FaceForgotten, FaceHint, PinChecked, UnlockOutcome
 
 _log = logging.getLogger(__name__)
+BEFORE_EFFECT = "effect.before"  # durable, and nothing has moved yet
+AFTER_EFFECT = "effect.after"  # the device has answered, and nobody has heard of it yet
 GRACE_S = 5.0  # past not_after: a pulse that began in time may still be going on
 
 FORGET_FIRST_S, FORGET_MOST_S = 2.0, 600.0  # between tries to have a device forget a face
@@ -48,7 +50,10 @@ class Executor:
         spawn: Callable[[Any, str], asyncio.Task[Any]],
         check_face: CheckFace = _no_face,
         forget_face: ForgetFace = _nothing_kept,
+        probe: Callable[[str], None] = lambda label: None,
     ) -> None:
+        """`probe` is called at labelled points of each effect; a crash test may kill the process there."""
+        self._probe = probe
         self._clock = clock
         self._locks = locks
         self._gates = gates
@@ -115,9 +120,12 @@ class Executor:
         self._say(CloseOutcome(effect.bay, str(outcome.sent), outcome.detail))
 
     async def _bounded(self, doing: Awaitable[Outcome], not_after: float) -> Outcome:
+        self._probe(BEFORE_EFFECT)
         try:
             async with asyncio.timeout(max(0.0, not_after - self._clock.monotonic()) + GRACE_S):
-                return await doing
+                outcome = await doing
+            self._probe(AFTER_EFFECT)
+            return outcome
         except TimeoutError:
             return Outcome(Sent.UNKNOWN, "the device did not answer in time")
         except asyncio.CancelledError:
@@ -127,7 +135,9 @@ class Executor:
             return Outcome(Sent.UNKNOWN, f"the driver failed: {type(why).__name__}")
 
     async def _pin(self, effect: f.CheckPin) -> None:
+        self._probe(BEFORE_EFFECT)
         ok = await self._check_pin(effect)
+        self._probe(AFTER_EFFECT)
         self._say(PinChecked(effect.terminal, effect.visit, effect.rental, ok))
 
     # ------------------------------------------------ faces

@@ -288,16 +288,19 @@ async def test_a_file_of_version_1_is_read(journal: Make, path: Path, record: Re
     assert (await store.verify()).ok
 
 
-def test_a_new_file_has_the_schema_of_version_1(path: Path, tmp_path: Path) -> None:
+def test_a_new_file_has_the_schema_of_the_newest_version(path: Path, tmp_path: Path) -> None:
     def tables(at: Path) -> list[tuple[str, ...]]:
         with closing(sqlite3.connect(at)) as db:
             rows = db.execute("SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY name")
             return [(name, " ".join(sql.split())) for name, sql in rows]
 
-    writer_of(path).open()
-    make_file(tmp_path / "v1.db", V1.read_text())
-    assert schema.VERSION == 1, "add schemas/v2.sql and the test that migrates v1.sql to it"
-    assert tables(path) == tables(tmp_path / "v1.db")
+    writer = writer_of(path)
+    writer.open()
+    writer.close()
+    newest = V1.with_name(f"v{schema.VERSION}.sql")
+    assert newest.exists(), f"add schemas/{newest.name}: what a file of this version looks like"
+    make_file(tmp_path / "newest.db", newest.read_text())
+    assert tables(path) == tables(tmp_path / "newest.db")
 
 
 def test_steps_run_from_the_version_of_the_file(tmp_path: Path) -> None:
