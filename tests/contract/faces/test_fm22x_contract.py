@@ -12,7 +12,7 @@ import pytest
 
 from drivers.ports import DeviceStatus, DriverError, FaceFinding, FaceResult, FaceVerifier
 from hw_sim.model.log import PhysicalLog
-from hw_sim.wires.fm22x import FaceModule, FM22xOptions, Standing, User
+from hw_sim.wires.fm22x import FaceModule, FM22xOptions, Standing, User, framed
 from hw_sim.wires.line import Line
 from tests.contract.serial.cables import HANG_S, Rig
 
@@ -230,6 +230,15 @@ async def test_one_at_a_time(site: Make) -> None:
     assert (await first).finding is VERIFIED
 
 
+async def test_a_success_that_nobody_asked_for_counts_for_nobody(site: Make) -> None:
+    at = await site().up()
+    success = bytes([0x12, 0, 0, 1]) + b"ref-a".ljust(32, b"\0") + b"\0\xc8"
+    at.line.send(framed(0, success))
+    await at.until(lambda: at.line.counters.bytes_out > 43)
+    at.line.send(framed(0, success), delay_s=0.0)
+    assert (await at.verify(1)).finding is UNAVAILABLE
+
+
 async def test_who_gives_up_stops_the_module_and_the_next_one_is_served(site: Make) -> None:
     at = await site().up()
     verifying = asyncio.create_task(at.verify(1, timeout_s=200))
@@ -277,7 +286,9 @@ async def test_a_success_in_demo_mode_is_refused_and_takes_the_module_down_until
     await at.rig.until(lambda: at.rig.up() is False)
     assert "demo mode" in at.detail()
     at.module.demo = False
-    assert (await at.verify(1)).finding is UNAVAILABLE
+    asked = at.line.counters.frames["11"]
+    await at.until(lambda: at.line.counters.frames["11"] >= asked + 2)  # it has looked again, and again
+    assert at.rig.up() is False and (await at.verify(1)).finding is UNAVAILABLE
     at.module.restarted()
     await at.rig.until(lambda: at.rig.up() is True)
     at.stand("alice")
