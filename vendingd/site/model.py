@@ -35,8 +35,8 @@ class Clock(Table):
 
     trust: Literal["kernel", "rtc", "assume"] = Field(
         default="kernel",
-        description="kernel: once the kernel says that it is synchronised; rtc: also after a start with a "
-        "plausible clock chip; assume: always, for containers and tests.",
+        description="kernel: once the kernel says that it is synchronised, and on for sixty days; rtc: also after a "
+        "start with a plausible clock chip; assume: always, for containers and tests. See docs/trusted-time.md.",
     )
 
 
