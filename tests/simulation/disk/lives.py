@@ -228,6 +228,7 @@ class Lives:
     def _fault(self) -> None:
         kinds: tuple[Fault, ...] = ("full", "readonly", "io", "io")
         self.disk.fault = None if self.disk.fault else self.random.choice(kinds)
+        self.disk.overwrites_when_full = self.random.random() < 0.5
         asyncio.get_running_loop().call_later(self.random.uniform(0.01, 1.0), self._fault)
 
     def _crash(self, where: str) -> None:
