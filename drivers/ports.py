@@ -165,6 +165,7 @@ class DigitsEntered:
     device: str
     digits: str = field(repr=False)
     at_mono: float
+    channel: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +175,7 @@ class KeyPressed:
     device: str
     key: str
     at_mono: float
+    channel: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -344,8 +346,8 @@ class FaceVerifier(Protocol):
 class Indicator(Protocol):
     """A terminal's light or buzzer."""
 
-    async def show(self, signal: str) -> None:
-        """One of 'idle', 'wait', 'granted', 'refused'."""
+    async def show(self, signal: str, channel: int | None = None) -> None:
+        """One of 'idle', 'wait', 'granted', 'refused'; `channel` None: everywhere. Returns at once, never raises."""
         ...
 
 

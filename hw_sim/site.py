@@ -142,8 +142,9 @@ def _bay(table: dict[str, Any]) -> BaySpec:
 
 def _terminal(table: dict[str, Any]) -> TerminalSpec:
     wires = {role: Channel.parse(table[role]) for role in ("return_key", "tag", "badge") if table.get(role)}
+    keypad = str(table.get("keypad") or "").partition(":")[0]
     return TerminalSpec(
-        table["id"], tuple(table.get("codes", ())), table.get("keypad"), wires.get("return_key"), wires.get("tag"),
+        table["id"], tuple(table.get("codes", ())), keypad or None, wires.get("return_key"), wires.get("tag"),
         wires.get("badge"), table.get("face"),
     )  # fmt: skip
 

@@ -15,11 +15,13 @@ from typing import Any
 
 from drivers.ports import (
     Attention,
+    BadgeRead,
     Clock,
     CodeRead,
     Device,
     DeviceStatus,
     DigitsEntered,
+    FaceVerifier,
     Gate,
     HttpTransport,
     KeyPressed,
@@ -39,7 +41,8 @@ from fsm.model import Aggregate, Bay, BayState, Visit, VisitState
 from fsm.world import Key, Record
 from vendingd.anchors import Anchors
 from vendingd.bridge import Bridge
-from vendingd.desk import Desk, Keys, check_pin
+from vendingd.desk import Desk, Keys, check_face, check_pin
+from vendingd.identity.face import FaceFactor
 from vendingd.identity.pin import PinFactor
 from vendingd.identity.seal import Sealer
 from vendingd.journal.api import Committed, Loaded, Store, StoreError, StoreErrorKind
@@ -48,11 +51,12 @@ from vendingd.kernel.executor import Executor
 from vendingd.kernel.mailbox import Mailbox
 from vendingd.kernel.time import TrustedTime
 from vendingd.kernel.timers import Timers
+from vendingd.lights import Lights
 from vendingd.notify import Notifier
 from vendingd.recovery import Recovery
 from vendingd.sensing import Debounce, Sensing
 from vendingd.site.resolved import Site
-from vendingd.wiring import attention, terminals, wiring
+from vendingd.wiring import attention, terminals, wiring, with_faces
 
 _log = logging.getLogger(__name__)
 REOPEN_FIRST_S, REOPEN_MOST_S = 0.5, 30.0
@@ -106,11 +110,16 @@ class App:
         self.devices: dict[str, Device] = self._make_devices()
         sealer = Sealer(seams.device_key, token_bytes=seams.token_bytes)
         self.pins = PinFactor(sealer, seams.workers, timeout_s=site.pin.timeout_s)
+        looking = self._looking()
+        self.layout = with_faces(self.layout, looking)
+        self.faces = FaceFactor(sealer, looking, timeout_s=self.layout.timing.face_s)
         self.executor = Executor(
             clock=seams.clock,
             locks=self._role(Lock),
             gates=self._role(Gate),
             check_pin=lambda effect: check_pin(self.pins, effect),
+            check_face=lambda effect, hint: check_face(self.faces, effect, hint),
+            forget_face=self.faces.forget,
             life_s=self.layout.timing.unlock_life_s,
             spawn=self._spawn_effect,
             probe=seams.probe,
@@ -149,7 +158,12 @@ class App:
             on_failure=self._journal_failed,
         )
         self.bridge = Bridge(
-            mailbox=self.mailbox, store=seams.store, clock=seams.clock, pins=self.pins, anchors=anchors
+            mailbox=self.mailbox,
+            store=seams.store,
+            clock=seams.clock,
+            pins=self.pins,
+            faces=self.faces,
+            anchors=anchors,
         )
         self.cloud = self._make_cloud()
         self.cloud_alarms: dict[str, str] = {}
@@ -157,6 +171,7 @@ class App:
         self._busy: dict[str, set[str]] = {}  # device -> bays and terminals that want its attention
         self._attending: dict[str, bool] = {}
         self._attention = attention(site)
+        self.lights = Lights(site, self.devices, self.spawn)
         self._reopening: asyncio.Task[Any] | None = None
         self._announced = asyncio.Event()  # the manager knows that we are ready
         self.journal_error: StoreError | None = None
@@ -174,6 +189,15 @@ class App:
             spawn=lambda coro, name="driver": self.spawn(coro, name),
         )
         return {d.name: d.driver.make(d.name, d.options, around) for d in self.site.devices.values()}
+
+    def _looking(self) -> dict[str, FaceVerifier]:
+        """Terminal -> the device that compares faces there."""
+        found: dict[str, FaceVerifier] = {}
+        for one in self.site.terminals.values():
+            made: object = self.devices[one.face] if one.face is not None else None
+            if isinstance(made, FaceVerifier):
+                found[one.id] = made
+        return found
 
     def _role(self, role: type[Any]) -> Mapping[str, tuple[Any, int]]:
         wanted = {}
@@ -380,6 +404,7 @@ class App:
         self.mailbox.unavailable = "stopping"
         self.recovery.stop()
         self.timers.stop()
+        self.executor.look_away()
         if self._effects:
             await asyncio.wait(tuple(self._effects), timeout=STOP_EFFECTS_S)
         for task in tuple(self._tasks):
@@ -406,6 +431,8 @@ class App:
                     self.desk.tag(report)
             case CodeRead():
                 self.desk.code(report)
+            case BadgeRead():
+                self.desk.badge(report)
             case DigitsEntered():
                 self.desk.digits(report)
             case KeyPressed():
@@ -443,6 +470,7 @@ class App:
                 self._want(f"bay {key}", busy)
             elif kind == "visit" and isinstance(new, Visit):
                 self._want(f"visit {key}", new.state is not VisitState.IDLE)
+                self.lights.follow(key, new)
 
     def _want(self, who: str, busy: bool) -> None:
         for name in self._attention.get(who, ()):

@@ -16,6 +16,7 @@ from vendingd.cloud import instructions as i
 from vendingd.cloud.events import OutRecord
 from vendingd.cloud.uplink import Head
 from vendingd.cloud.uplink import Refused as RefusedByCloud
+from vendingd.identity.face import FaceFactor
 from vendingd.identity.pin import PinError, PinFactor, PinVerifier
 from vendingd.journal.api import Committed, Refused, Store, StoreError
 from vendingd.kernel.inbox import Busy
@@ -37,6 +38,7 @@ class Bridge:
         store: Store,
         clock: Clock,
         pins: PinFactor,
+        faces: FaceFactor,
         anchors: Anchors,
         forever_utc: float = 4_102_444_800.0,
     ) -> None:
@@ -46,6 +48,7 @@ class Bridge:
         self._store = store
         self._clock = clock
         self._pins = pins
+        self._faces = faces
         self._forever_utc = forever_utc
         self._over: dict[str, int] = {}  # final rental -> seq behind which its history is complete
         self._unplaced: set[str] = set()
@@ -110,7 +113,9 @@ class Bridge:
             case i.CommandAvailability():
                 return e.CloudAvailability(one.id, one.bay, one.in_service, one.reason)
             case i.DirectoryPut():
-                return e.PutAssets(one.id, tuple((a.id, a.asset_class, a.tags, a.rental) for a in one.assets))
+                guarded = {a.id: a.authorisers for a in one.assets if a.authorisers}
+                assets = tuple((a.id, a.asset_class, a.tags, a.rental) for a in one.assets)
+                return e.PutAssets(one.id, assets, guarded)
             case i.DirectoryRemove():
                 return e.RemoveAssets(one.id, one.assets)
             case i.KeysPut():
@@ -130,6 +135,7 @@ class Bridge:
             except PinError as why:
                 return e.Unreadable(one.id, f"rental.pin.{why}")
             pin = self._pins.enrol(one.rental, verifier)
+        face = self._faces.enrol(one.rental, one.face.json) if one.face is not None else None
         return e.PutReservation(
             id=one.id,
             version=one.version,
@@ -142,6 +148,9 @@ class Bridge:
             asset_class=one.asset_class,
             demands=one.demands or (),
             pin=pin,
+            face=face,
+            face_format=one.face.fmt if one.face is not None else None,
+            badges=one.badges,
             pass_exp=one.pass_exp,
         )
 

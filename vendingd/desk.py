@@ -12,11 +12,12 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from drivers.ports import Clock, CodeRead, DigitsEntered, KeyPressed, LevelRead, Sense, TagRead
+from drivers.ports import BadgeRead, Clock, CodeRead, DigitsEntered, KeyPressed, LevelRead, Sense, TagRead
 from fsm import events as e
 from fsm.effects import CheckFace, CheckPin
 from fsm.model import Now
 from fsm.step import Step
+from vendingd.identity.badges import BadgeKey
 from vendingd.identity.face import FaceFactor
 from vendingd.identity.factors import Finding, Liveness
 from vendingd.identity.keys import KeyRing, KeysError
@@ -27,6 +28,7 @@ from vendingd.kernel.mailbox import Mailbox
 
 _log = logging.getLogger(__name__)
 REPEAT_S = 1.0  # a scanner in presentation mode reads on; a person who shows it again means it
+BADGE_HELD_S = 3.0  # a card that lies on its reader is read again and again
 MAX_CODE = 4296  # a QR code holds no more alphanumeric characters (ISO/IEC 18004)
 
 Channel = tuple[str, int]
@@ -37,10 +39,11 @@ class Terminals:
     """Which device stands at which terminal."""
 
     codes: Mapping[str, str]  # device -> terminal
-    keypads: Mapping[str, str]
+    keypads: Mapping[Channel, str]
     return_keys: Mapping[Channel, str]
     tags: Mapping[Channel, str]
     held_s: Mapping[str, float]  # camera -> a code seen again within this never left its view
+    badges: Mapping[Channel, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -59,10 +62,11 @@ class _Seen:
 
 @dataclass(slots=True)
 class Keys:
-    """The issuers' keys: the site's, and those that the cloud delivered."""
+    """The issuers' keys: the site's, and those that the cloud delivered; and the site's own for badges."""
 
     site: KeyRing
     issuer: str | None = None
+    badges: BadgeKey | None = None
     ring: KeyRing = field(init=False)
 
     def __post_init__(self) -> None:
@@ -98,26 +102,42 @@ class Desk:
         if terminal is None:
             return
         digest = hashlib.sha256(read.data).digest()
-        seen = self._seen.get(terminal)
-        if seen is None or seen.digest != digest:
-            seen = self._seen[terminal] = _Seen(digest)
-        gap = read.at_mono - seen.at_mono
-        # What was accepted and never left the camera's view is not shown anew: it would start a return.
-        still_held = seen.accepted and gap < self._terminals.held_s.get(read.device, 0.0)
-        seen.at_mono = read.at_mono
-        # Counted from what was passed on: who scans impatiently, again and again, must not be silenced by it.
-        if read.at_mono - seen.passed_on_mono < REPEAT_S or still_held:
+        held_s = self._terminals.held_s.get(read.device, 0.0)
+        if (seen := self._shown_anew(terminal, digest, read.at_mono, held_s)) is not None:
+            self.show(terminal, read.data, read.at_mono).add_done_callback(seen.answered)
+
+    def badge(self, read: BadgeRead) -> None:
+        """Its number ends here: what goes on is its hash."""
+        terminal = self._terminals.badges.get((read.device, read.channel))
+        if terminal is None or self.keys.badges is None:
             return
-        seen.accepted, seen.passed_on_mono = False, read.at_mono
-        self.show(terminal, read.data, read.at_mono).add_done_callback(seen.answered)
+        badge = self.keys.badges.hash(read.badge)
+        if (seen := self._shown_anew(f"{terminal} badge", badge.encode(), read.at_mono, BADGE_HELD_S)) is not None:
+            event = e.BadgePresented(terminal, badge)
+            self._mailbox.credential(f"{terminal} badge", event, read.at_mono).add_done_callback(seen.answered)
+
+    def _shown_anew(self, where: str, digest: bytes, at_mono: float, held_s: float) -> _Seen | None:
+        """None for what is only read again, not shown again."""
+        seen = self._seen.get(where)
+        if seen is None or seen.digest != digest:
+            seen = self._seen[where] = _Seen(digest)
+        gap = at_mono - seen.at_mono
+        # What was accepted and never left the reader's view is not shown anew: it would start a return.
+        still_held = seen.accepted and gap < held_s
+        seen.at_mono = at_mono
+        # Counted from what was passed on: who scans impatiently, again and again, must not be silenced by it.
+        if at_mono - seen.passed_on_mono < REPEAT_S or still_held:
+            return None
+        seen.accepted, seen.passed_on_mono = False, at_mono
+        return seen
 
     def digits(self, read: DigitsEntered) -> None:
-        terminal = self._terminals.keypads.get(read.device)
+        terminal = self._terminals.keypads.get((read.device, read.channel))
         if terminal is not None:
             self.pin(terminal, read.digits, read.at_mono)
 
     def key(self, read: KeyPressed) -> None:
-        terminal = self._terminals.keypads.get(read.device)
+        terminal = self._terminals.keypads.get((read.device, read.channel))
         if terminal is not None and read.key == "return":
             self._mailbox.credential(f"{terminal} return", e.ReturnAsked(terminal), read.at_mono)
 

@@ -72,13 +72,14 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _serve(args: argparse.Namespace, site: Site) -> int:
+    from vendingd.identity.badges import BadgeKeyError
     from vendingd.identity.keys import KeysError
     from vendingd.identity.seal import DeviceKeyError
     from vendingd.journal.api import StoreError
 
     try:
         return asyncio.run(_run(args, site))
-    except (KeysError, DeviceKeyError) as why:
+    except (KeysError, BadgeKeyError, DeviceKeyError) as why:
         print(f"vendingd: {why}", file=sys.stderr)
         return EXIT_CONFIG
     except OSError as why:  # a disk or a socket may be well again at the next start
@@ -94,6 +95,7 @@ async def _run(args: argparse.Namespace, site: Site) -> int:
     from vendingd.api.server import ApiServer
     from vendingd.app import App, Fatal, Seams, state_path
     from vendingd.desk import Keys
+    from vendingd.identity.badges import BadgeKey
     from vendingd.identity.keys import KeyRing
     from vendingd.identity.seal import load_device_key
     from vendingd.journal.store import Journal
@@ -106,7 +108,8 @@ async def _run(args: argparse.Namespace, site: Site) -> int:
     args.runtime_dir.mkdir(mode=0o755, parents=True, exist_ok=True)
     boot = boot_id()
     ring = _site_keys(site.identity.keys) if site.identity.keys is not None else KeyRing.of(())
-    keys = Keys(ring, site.identity.issuer)
+    badges = BadgeKey.load(site.identity.badge_key) if site.identity.badge_key is not None else None
+    keys = Keys(ring, site.identity.issuer, badges)
     workers = RealWorkers()
     pins = _pins(site)
     transport = _transport(site)

@@ -9,6 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 from fsm.model import Alarm, BayState, Purpose, Visit, VisitState
+from fsm.policy import BIOMETRIC, PIN
+from fsm.visit_badge import act_of
 from fsm.world import World
 
 # What a customer is told of a refusal; reasons that are not listed are told as "refused".
@@ -34,6 +36,9 @@ TOLD: dict[str, str] = {
     "bay_faulted": "call_support",
     "locked_out": "locked_out",
     "wrong_pin": "wrong_pin",
+    "wrong_face": "face_not_known",
+    "wrong_badge": "other_badge",
+    "unknown_choice": "choose_again",
     "cannot_check": "try_again",
     "estop": "stopped",
     "out_of_service": "out_of_service",
@@ -77,21 +82,56 @@ def _of_visit(world: World, visit: Visit) -> tuple[str, dict[str, Any]]:
     if visit.state is VisitState.VERIFYING:
         return _verifying(world, visit)
     if visit.state is VisitState.CHOOSING:
-        return "other_bay_offered", {"bay": visit.bay}
+        return ("choose_rental", _choices(world, visit)) if visit.choices else ("other_bay_offered", {"bay": visit.bay})
     if visit.state is VisitState.SERVING:
         return _serving(world, visit)
     return TOLD.get(visit.reason, "refused"), {"bay": visit.bay} if visit.bay else {}
 
 
+# What a person is asked for; a face that is not being looked at now wants the pass again, for another try.
+ASKS = {
+    "pass": "show_pass",
+    "badge": "show_badge",
+    "live-face": "look_here",
+    "pin": "enter_pin",
+    "face": "look_here",
+    "authoriser": "show_second_badge",
+}
+
+
 def _verifying(world: World, visit: Visit) -> tuple[str, dict[str, Any]]:
     if visit.checking:
         return "checking", {}
-    rental = world.rental(visit.rental or "")
-    left = world.layout.timing.max_attempts - rental.attempts if rental is not None else 0
-    params: dict[str, Any] = {"factor": visit.wants, "tries_left": left}
+    params: dict[str, Any] = {"factor": visit.wants}
+    rental, timing = world.rental(visit.rental or ""), world.layout.timing
+    if visit.wants in BIOMETRIC:
+        tried = rental.face_attempts - visit.facing if rental is not None else 0
+        params["tries_left"] = timing.max_face_attempts - tried
+    elif visit.wants == PIN:
+        params["tries_left"] = timing.max_attempts - (rental.attempts if rental is not None else 0)
+    if others := sorted(visit.accepts - {visit.wants}):
+        params["or"] = others
     if visit.reason:
         params["because"] = TOLD.get(visit.reason, "refused")
-    return f"enter_{visit.wants}", params
+    if visit.facing:
+        params["looking"] = visit.hint or "look_here"
+    elif visit.wants in BIOMETRIC:
+        return "show_again", params
+    return ASKS.get(visit.wants or "", "wait"), params
+
+
+def _choices(world: World, visit: Visit) -> dict[str, Any]:
+    """By references of this visit alone: "1" is typed, or sent by the screen."""
+    rows = []
+    for n, key in enumerate(visit.choices, start=1):
+        rental = world.rental(key)
+        if rental is not None:
+            row = {"ref": str(n), "act": act_of(rental), "class": rental.asset_class, "asset": rental.named}
+            rows.append({name: value for name, value in row.items() if value is not None})
+    params: dict[str, Any] = {"choices": rows}
+    if visit.reason:
+        params["because"] = TOLD.get(visit.reason, "refused")
+    return params
 
 
 def _serving(world: World, visit: Visit) -> tuple[str, dict[str, Any]]:

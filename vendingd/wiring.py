@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from drivers.ports import FaceVerifier
+from fsm.model import Layout
+from fsm.policy import BIOMETRIC, FACE, LIVE_FACE
+from fsm.values import replace
+from fsm.visit_factors import HARDWARE
 from vendingd.desk import Terminals
 from vendingd.sensing import Wiring
 from vendingd.site.resolved import Channel, Site
@@ -27,7 +34,8 @@ def terminals(site: Site) -> Terminals:
     """Which terminal a reader stands at."""
     return Terminals(
         codes={code: one.id for one in site.terminals.values() for code in one.codes},
-        keypads={one.keypad: one.id for one in site.terminals.values() if one.keypad is not None},
+        keypads={_pair(one.keypad): one.id for one in site.terminals.values() if one.keypad is not None},
+        badges={_pair(one.badge): one.id for one in site.terminals.values() if one.badge is not None},
         return_keys={_pair(one.return_key): one.id for one in site.terminals.values() if one.return_key is not None},
         tags={_pair(one.tag): one.id for one in site.terminals.values() if one.tag is not None},
         held_s={
@@ -45,8 +53,20 @@ def attention(site: Site) -> dict[str, tuple[str, ...]]:
         used = (bay.lock, bay.door, bay.bolt, bay.presence, bay.tag)
         wanted[f"bay {bay.id}"] = tuple(dict.fromkeys(c.device for c in used if c is not None))
     for one in site.terminals.values():
-        wanted[f"visit {one.id}"] = one.codes
+        wanted[f"visit {one.id}"] = tuple(dict.fromkeys((*one.codes, *((one.face,) if one.face is not None else ()))))
     return wanted
+
+
+def with_faces(layout: Layout, looking: Mapping[str, FaceVerifier]) -> Layout:
+    """The layout with what the devices that compare faces say of themselves."""
+    known = dict(layout.terminals)
+    for terminal, device in looking.items():
+        alive = device.liveness == HARDWARE
+        offers = (known[terminal].offers - BIOMETRIC) | {LIVE_FACE if alive else FACE}
+        known[terminal] = replace(
+            known[terminal], offers=offers, face_formats=frozenset(device.formats), keeps_faces=alive
+        )
+    return replace(layout, terminals=known)
 
 
 def _pair(channel: Channel) -> tuple[str, int]:

@@ -411,4 +411,4 @@ def _make(name: str, options: Fm22xOptions, around: Surroundings) -> Device:
     return Fm22x(name, options, around)
 
 
-DRIVER = Driver(name="fm22x", options=Fm22xOptions, make=_make, roles=frozenset({"face"}))
+DRIVER = Driver(name="fm22x", options=Fm22xOptions, make=_make, roles=frozenset({"face", "live-face"}))

@@ -118,10 +118,11 @@ class OsdpReader:
     async def run(self, sink: Sink) -> None:
         await self._link.run(lambda wire: self._serve(wire, sink), lambda detail: self._down(sink, detail))
 
-    async def show(self, signal: str) -> None:
-        """See ports.Indicator. On every reader of the line that is up; one that comes up later shows what lasts."""
+    async def show(self, signal: str, channel: int | None = None) -> None:
+        """See ports.Indicator. On readers of the line that are up; one that comes up later shows what lasts."""
         for reader in self._readers:
-            reader.signal(signal)
+            if channel in (None, reader.n):
+                reader.signal(signal)
 
     async def sample(self) -> None:
         """See ports.Sampling."""
@@ -250,9 +251,9 @@ class _Reader:
             self._key_mono = now
             for found in self._keys.feed(keys_of(event)):
                 if isinstance(found, Entry):
-                    sink(DigitsEntered(self._device, found.digits, now))
+                    sink(DigitsEntered(self._device, found.digits, now, self.n))
                 else:
-                    sink(KeyPressed(self._device, found.value, now))
+                    sink(KeyPressed(self._device, found.value, now, self.n))
 
     def _drop(self, why: str) -> None:
         self._dropped += 1

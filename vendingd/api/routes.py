@@ -67,6 +67,7 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", f"{_T}/pin", terminals.pin, Access.KIOSK),
     Route("POST", f"{_T}/return", terminals.ask_return, Access.KIOSK),
     Route("POST", f"{_T}/confirm", terminals.confirm, Access.KIOSK),
+    Route("POST", f"{_T}/choose", terminals.choose, Access.KIOSK),
     Route("POST", f"{_T}/leave", terminals.leave, Access.KIOSK),
     Route("POST", f"{_T}/close", terminals.close, Access.KIOSK),
 )

@@ -41,6 +41,10 @@ class Pin(msgspec.Struct, forbid_unknown_fields=True):
         return "Pin(...)"
 
 
+class Choice(msgspec.Struct, forbid_unknown_fields=True):
+    ref: Name
+
+
 class Close(msgspec.Struct, forbid_unknown_fields=True):
     bay: Name
 
@@ -119,6 +123,13 @@ async def pin(call: Call) -> Response:
 
 async def ask_return(call: Call) -> Response:
     return await _press(call, "return", e.ReturnAsked(_terminal(call)))
+
+
+async def choose(call: Call) -> Response:
+    """One of the rentals that a badge leads to, by its `ref` in the prompt."""
+    terminal, said = _terminal(call), call.body(Choice)
+    chosen = e.Chosen(terminal, said.ref)
+    return await _told(call, terminal, call.machine.mailbox.credential(f"{terminal} choose", chosen, _mono(call)))
 
 
 async def confirm(call: Call) -> Response:

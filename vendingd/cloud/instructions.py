@@ -21,6 +21,14 @@ class PinVerifier:
 
 
 @dataclass(frozen=True, slots=True)
+class FaceTemplate:
+    """A template of the format `fmt`, as the JSON text that the device is given."""
+
+    fmt: str
+    json: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class PutReservation:
     """A reservation as it now is, whole. Exactly one of `asset` and `asset_class` is given."""
 
@@ -35,6 +43,8 @@ class PutReservation:
     asset_class: str | None = None
     demands: tuple[str, ...] | None = None  # alternatives such as "pass+pin"; None: the site's least
     pin: PinVerifier | None = None
+    face: FaceTemplate | None = None
+    badges: tuple[str, ...] = field(default=(), repr=False)  # hashes by the site's key
     pass_exp: float | None = None
 
 
@@ -102,6 +112,7 @@ class DirectoryAsset:
     asset_class: str
     tags: tuple[str, ...]
     rental: str | None = None
+    authorisers: tuple[str, ...] = field(default=(), repr=False)  # hashes of badges
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,7 @@ from vendingd.cloud.instructions import (
     DirectoryPut,
     DirectoryRemove,
     Extend,
+    FaceTemplate,
     Instruction,
     Jwk,
     KeysPut,
@@ -41,11 +42,13 @@ from vendingd.cloud.instructions import (
     ReturnedElsewhere,
 )
 
-FACTORS = frozenset({"pass", "pin", "face", "badge"})
+FACTORS = frozenset({"pass", "pin", "face", "live-face", "badge", "authoriser"})
+FACE_BYTES = 16 * 1024  # of a template as JSON
 
 _version = whole(1, 2**53 - 1)
 _kid = matching(r"[^\x00-\x1f]{1,64}", "a key id of 1 to 64 characters")
 _tag = matching(r"([0-9A-Fa-f]{2}){2,32}", "a tag of 2 to 32 bytes in hex")
+_badge = matching(r"[A-Za-z0-9_-]{43}", "a badge's hash of 32 bytes in base64url without padding")
 _hash = matching(r"[0-9a-f]{64}", "a SHA-256 in lower-case hex")
 _epoch = matching(r"[A-Za-z0-9_-]{1,64}", "an epoch's name")
 
@@ -96,8 +99,15 @@ def _put_reservation(id_: str, fields: Fields) -> PutReservation:
         raise rental.fail("due", "is not after window_from")
     demands = rental.items("demands", _combination, 16) if rental.has("demands") else None
     pin = rental.maybe("pin", _pin)
-    if demands is not None and pin is None and all("pin" in d.split("+") for d in demands):
-        raise rental.fail("pin", "is missing, and demands ask for it in every alternative")
+    face = rental.maybe("face", _face)
+    badges = rental.items("badges", _badge, 8) if rental.has("badges") else ()
+    for member, given, words in (
+        ("pin", pin, {"pin"}),
+        ("face", face, {"face", "live-face"}),
+        ("badges", badges, {"badge"}),
+    ):
+        if demands is not None and not given and all(words & set(d.split("+")) for d in demands):
+            raise rental.fail(member, "is missing, and demands ask for it in every alternative")
     pass_exp = rental.maybe("pass_exp", utc)
     rental.done()
     return PutReservation(
@@ -112,6 +122,8 @@ def _put_reservation(id_: str, fields: Fields) -> PutReservation:
         asset_class=asset_class,
         demands=demands,
         pin=pin,
+        face=face,
+        badges=badges,
         pass_exp=pass_exp,
     )
 
@@ -138,6 +150,16 @@ def _pin(value: Any) -> PinVerifier:
         raise fields.fail("m", "times t is not from 35840 to 1048576")
     fields.done()
     return PinVerifier(salt, digest, m, t, p)
+
+
+def _face(value: Any) -> FaceTemplate:
+    """Its members are the device's to judge; which device that is, its format says."""
+    fields = Fields(value, "rental.face")
+    fmt = fields.take("fmt", matching(r"[a-z0-9][a-z0-9-]{0,63}", "a template's format"))
+    text = msgspec.json.encode(value).decode()
+    if len(text) > FACE_BYTES:
+        raise fields.fail("fmt", f"is of a template of more than {FACE_BYTES} bytes")
+    return FaceTemplate(fmt, text)
 
 
 def _cancel(id_: str, fields: Fields) -> CancelReservation:
@@ -184,6 +206,7 @@ def _directory_put(id_: str, fields: Fields) -> DirectoryPut:
             entry.take("class", ident),
             entry.items("tags", lambda v: _tag(v).upper(), 32, least=0),
             entry.maybe("rental", ident),
+            entry.items("authorisers", _badge, 64) if entry.has("authorisers") else (),
         )
         entry.done()
         if asset.id in names:

@@ -78,6 +78,7 @@ class _Loading:
         policy = self._policy(head)
         self._gpio(head, devices)
         self._settling(head)
+        self._badges(head, terminals)
         found.raise_errors()
         at = wires.by_role.items()
         self._look(head, devices, bays, terminals, wires)
@@ -89,7 +90,7 @@ class _Loading:
             trust=head.clock.trust,
             support=head.support,
             cloud=head.cloud and head.cloud.model_copy(update=_absolute(head.cloud, folder, *_CLOUD_FILES)),
-            identity=head.identity.model_copy(update=_absolute(head.identity, folder, "keys")),
+            identity=head.identity.model_copy(update=_absolute(head.identity, folder, "keys", "badge_key")),
             policy=policy,
             pin=head.pin,
             timing=Timing(**head.timing.model_dump()),
@@ -128,6 +129,14 @@ class _Loading:
             reason = f"settle_s ({head.timing.settle_s:g}) is under sensing.occupancy_ms ({occupancy_ms})"
             advice = f"let the bay settle after its sensor has: at least {occupancy_ms / 1000:g}"
             self._found.error(("timing", "settle_s"), reason, advice)
+
+    def _badges(self, head: Head, terminals: dict[str, TerminalWiring]) -> None:
+        reading = [one.id for one in terminals.values() if one.badge is not None]
+        if reading and head.identity.badge_key is None:
+            advice = "add it to [identity]; `vendingd.identity.tool badge-key` makes the file"
+            self._found.error(
+                ("identity", "badge_key"), f"terminal {reading[0]} reads badges, but there is no key", advice
+            )
 
     def _policy(self, head: Head) -> Policy:
         rows: dict[str, Alternatives] = {}
@@ -178,8 +187,9 @@ class _Loading:
         for key in _CLOUD_FILES:
             if head.cloud is not None and (file := getattr(head.cloud, key)) is not None:
                 yield ("cloud", key), file
-        if head.identity.keys is not None:
-            yield ("identity", "keys"), head.identity.keys
+        for name in ("keys", "badge_key"):
+            if (file := getattr(head.identity, name)) is not None:
+                yield ("identity", name), file
 
 
 def _absolute(table: Table, folder: Path, *keys: str) -> dict[str, Path]:

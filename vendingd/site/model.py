@@ -93,6 +93,11 @@ class Identity(Table):
         max_length=200,
         description="Issuer that every pass must name; left out: any with a known key.",
     )
+    badge_key: Path | None = Field(
+        default=None,
+        description="File with the site's key for badges: 32 bytes in base64, readable by the daemon alone. Badges are "
+        "known by their hash under it, to this machine and to the cloud.",
+    )
 
 
 class Policies(Table):
@@ -304,9 +309,13 @@ class TerminalTable(Repeated):
     codes: tuple[Ref, ...] = Field(
         default=(), description="Devices that read codes: scanners, cameras.", examples=[["scanner"]]
     )
-    keypad: Ref | None = Field(default=None, description="Device that takes digits.")
+    keypad: Ref | None = Field(default=None, description="Keypad, for PINs and choices (device:channel).")
     return_key: Ref | None = Field(default=None, description="Button that starts a return (device:channel).")
     tag: Ref | None = Field(default=None, description="Tag reader for returns by the asset's own tag (device:channel).")
+    badge: Ref | None = Field(
+        default=None, description="Reader of badges, cards and wristbands (device:channel); wants [identity] badge_key."
+    )
+    face: Ref | None = Field(default=None, description="Device that looks at who stands here and compares faces.")
     screen: bool = Field(
         default=True, description="A screen serves it through the local API, and can send codes and digits."
     )

@@ -26,6 +26,8 @@ _ROLES = {
     "tag": "a tag reader",
     "code": "a reader of codes",
     "keypad": "a keypad",
+    "badge": "a reader of badges",
+    "face": "a device that compares faces",
     "button": "a button",
     "estop": "an e-stop",
     "tamper": "a housing contact",
@@ -80,6 +82,10 @@ class Wires:
         if lock is None or device is None or sense not in device.roles:
             return None
         return lock
+
+    def can(self, device: str, role: str) -> bool:
+        entry = self._devices.get(device)
+        return entry is not None and role in entry.roles
 
     def option(self, device: str | None, key: str) -> object:
         """An option of a device; None where there is no such device or option."""
@@ -217,9 +223,11 @@ def read_terminals(given: object, wires: Wires, found: Findings) -> dict[str, Te
 
         codes = [wire("code", text, "codes", i) for i, text in enumerate(table.codes)]
         keypad, return_key = wire("keypad", table.keypad, "keypad"), wire("button", table.return_key, "return_key")
-        tag = wire("tag", table.tag, "tag")
-        if not (table.codes or table.keypad or table.tag or table.screen):
-            advice = "add codes, keypad or tag, or screen = true"
+        tag, badge, face = wire("tag", table.tag, "tag"), wire("badge", table.badge, "badge"), None
+        if table.face is not None:
+            face = wire("face", table.face, "face")
+        if not (table.codes or table.keypad or table.tag or table.badge or table.screen):
+            advice = "add codes, keypad, badge or tag, or screen = true"
             found.error(path, "nobody could show anything at this terminal", advice, n)
         keys = keypad is not None and wires.option(keypad.device, "return_key")
         if table.tag is not None and not (table.screen or table.return_key or keys):
@@ -228,9 +236,12 @@ def read_terminals(given: object, wires: Wires, found: Findings) -> dict[str, Te
         terminals[name] = TerminalWiring(
             id=name,
             codes=tuple(dict.fromkeys(code.device for code in codes if code is not None)),
-            keypad=keypad.device if keypad is not None else None,
+            keypad=keypad,
             return_key=return_key,
             tag=tag,
+            badge=badge,
+            face=face.device if face is not None else None,
+            live_face=face is not None and wires.can(face.device, "live-face"),
             screen=table.screen,
         )
     return terminals

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from drivers.ports import Driver
 from fsm.model import BaySpec, Layout, TerminalSpec, Timing
-from fsm.policy import PASS, PIN, Policy
+from fsm.policy import AUTHORISER, BADGE, FACE, LIVE_FACE, PASS, PIN, Policy
 from vendingd.site import model
 from vendingd.site.lines import Lines
 from vendingd.site.problems import Problem, SiteError, dotted
@@ -60,15 +60,25 @@ class TerminalWiring:
 
     id: str
     codes: tuple[str, ...] = ()
-    keypad: str | None = None
+    keypad: Channel | None = None
     return_key: Channel | None = None
     tag: Channel | None = None
+    badge: Channel | None = None
+    face: str | None = None
+    live_face: bool = False  # that device itself proves that a face lives
     screen: bool = True
 
     @property
     def offers(self) -> frozenset[str]:
-        """Factors that can be shown here; a screen can send both by the local API."""
-        offered = {PASS: bool(self.codes) or self.screen, PIN: self.keypad is not None or self.screen}
+        """Factors that can be shown here; a screen can send passes and PINs by the local API."""
+        offered = {
+            PASS: bool(self.codes) or self.screen,
+            PIN: self.keypad is not None or self.screen,
+            BADGE: self.badge is not None,
+            AUTHORISER: self.badge is not None,
+            FACE: self.face is not None and not self.live_face,
+            LIVE_FACE: self.face is not None and self.live_face,
+        }
         return frozenset(factor for factor, here in offered.items() if here)
 
 

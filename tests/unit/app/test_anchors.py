@@ -17,6 +17,7 @@ from tests.unit.kernel.test_mailbox import Rig
 from vendingd.anchors import DAY_S, Anchors, signed_text
 from vendingd.bridge import Bridge
 from vendingd.cloud import instructions as i
+from vendingd.identity.face import FaceFactor
 from vendingd.identity.keys import Algorithm, KeyRing, VerificationKey
 from vendingd.identity.pin import PinFactor
 from vendingd.identity.seal import Sealer
@@ -94,7 +95,9 @@ async def make() -> Make:
             on_failure=rig.failures.append,
         )
         pins = PinFactor(Sealer(b"k" * 32), workers=None)  # type: ignore[arg-type]
-        bridge = Bridge(mailbox=rig.mailbox, store=rig.store, clock=rig.clock, pins=pins, anchors=anchors)
+        faces = FaceFactor(Sealer(b"k" * 32), {}, timeout_s=1.0)
+        parts = {"pins": pins, "faces": faces, "anchors": anchors}
+        bridge = Bridge(mailbox=rig.mailbox, store=rig.store, clock=rig.clock, **parts)  # type: ignore[arg-type]
         return Bench(rig, bridge, tasks, now)
 
     return make

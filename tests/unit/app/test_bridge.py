@@ -13,6 +13,7 @@ from vendingd.bridge import Bridge
 from vendingd.cloud import instructions as i
 from vendingd.cloud.uplink import Head
 from vendingd.cloud.uplink import Refused as RefusedByCloud
+from vendingd.identity.face import FaceFactor
 from vendingd.identity.keys import KeyRing
 from vendingd.identity.pin import PinFactor, PinVerifier, make_verifier
 from vendingd.identity.seal import Sealer
@@ -31,7 +32,9 @@ class Bridged:
             spawn=lambda coro, name: asyncio.ensure_future(coro),
             on_failure=rig.failures.append,
         )
-        self.bridge = Bridge(mailbox=rig.mailbox, store=rig.store, clock=rig.clock, pins=pins, anchors=anchors)
+        faces = FaceFactor(Sealer(b"k" * 32), {}, timeout_s=1.0)
+        parts = {"pins": pins, "faces": faces, "anchors": anchors}
+        self.bridge = Bridge(mailbox=rig.mailbox, store=rig.store, clock=rig.clock, **parts)  # type: ignore[arg-type]
 
     def outcome(self, instruction: str) -> tuple[str, str]:
         done: Any = self.rig.mailbox.world.of["done"][instruction]

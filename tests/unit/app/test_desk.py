@@ -50,7 +50,7 @@ def desk(**jwk: Any) -> tuple[Desk, Mailbox]:
     mailbox = Mailbox()
     terminals = Terminals(
         codes={"scanner": "front", "camera": "front"},
-        keypads={"pad": "front"},
+        keypads={("pad", 1): "front"},
         return_keys={("keys", 1): "front"},
         tags={("reader", 1): "front"},
         held_s={"camera": 6.0},

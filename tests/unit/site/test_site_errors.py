@@ -31,7 +31,7 @@ def test_a_good_file_has_neither_errors_nor_warnings(good: str, load: Callable[[
         ('fits = ["car"]\n', 'fits = ["car"]\nfit = 1\n', "42: bays[0].fit: unknown key; did you mean fits?"),
         ('machine = "m-1"\n', "", "1: machine: is missing; add it: Name of the machine, as the cloud and passes know it."),
         ("schema = 1", "schema = 2", "1: schema: should be 1, not 2; Version of this format: 1."),
-        ('driver = "gpio-lock"\n', "", "17: devices.locks.driver: is missing; add it: one of gpio-gate,"),
+        ('driver = "gpio-lock"\n', "", "17: devices.locks.driver: is missing; add it: one of camera-face,"),
         ('lock = "locks:{n}"\n', "", "38: bays[0].lock: is missing; add it: device:channel that unlocks it"),
         # values
         ("claim_s = 60", 'claim_s = "60"', '12: timing.claim_s: should be a valid number, not "60"; A claim ends,'),
@@ -55,7 +55,7 @@ def test_a_good_file_has_neither_errors_nor_warnings(good: str, load: Callable[[
         ("[[terminals]]", "[terminals]", "46: terminals: should be an array of tables; write [[terminals]], with two"),
         # drivers and references
         ('"gpio-lock"', '"gpio-locks"', '18: devices.locks.driver: no driver is called "gpio-locks"; did you mean gpio-lock'),
-        ('"gpio-lock"', "7", "18: devices.locks.driver: should be text; one of gpio-gate"),
+        ('"gpio-lock"', "7", "18: devices.locks.driver: should be text; one of camera-face"),
         ('"locks:{n}"', '"lock:{n}"', '42: bays[0].lock (n = 1 to 2): no device is called "lock"; did you mean locks?'),
         ("pins = [2, 3]", "pins = [2]", "43: bays[0].door (n = 2): devices.doors has no such channel; it has channel 1 only"),
         ('"tags:3"', '"tags:4"', "50: terminals[0].tag: devices.tags has no channel 4; it has channels 1 to 3"),
