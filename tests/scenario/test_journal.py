@@ -16,12 +16,12 @@ from tests.scenario.stand import FAST, Stand
 Make = Callable[..., Stand]
 
 
-def vendingctl(m: Stand, *argv: str) -> Any:
-    """As a technician types it."""
+def vendingctl(m: Stand, *argv: str, code: int = 0) -> Any:
+    """As a technician types it, expecting this exit code."""
     socket = str(m.api.path)
     command = [sys.executable, "-m", "vendingd.cli.main", "--socket", socket, "--json", *argv]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 0, (argv, done.stdout, done.stderr)
+    assert done.returncode == code, (argv, done.stdout, done.stderr)
     return json.loads(done.stdout)
 
 

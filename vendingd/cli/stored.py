@@ -227,15 +227,20 @@ def set_aside(args: argparse.Namespace, client: Client, screen: Screen) -> int:
 
 # ---------------------------------------------------------------- which way
 def _either(args: argparse.Namespace, ask: Callable[[], T], read: Callable[[Path], T]) -> T:
-    """The daemon's answer, or the file's where no daemon runs; said, so that nobody mistakes one for the other."""
+    """The daemon's answer, or the file's where no daemon has it; said, so that nobody mistakes one for the other."""
     try:
         return ask()
     except CliError as why:
         path: Path = args.state_dir / FILE
-        if why.code is not Exit.UNREACHABLE or not _there(path):
+        # A daemon that refuses its journal does not have it; one that has it keeps us out.
+        refuses = why.problem is not None and why.problem.get("reason") == "unavailable"
+        if not (refuses or why.code is Exit.UNREACHABLE) or not _there(path):
             raise
-        with _readable(path):
-            found = read(path)
+        try:
+            with _readable(path):
+                found = read(path)
+        except CliError as locked:
+            raise (why if refuses and locked.code is Exit.REFUSED else locked) from None
         sys.stderr.write(f"vendingctl: {why.text}; this is {path}\n")
         return found
 

@@ -54,11 +54,27 @@ def verify_file(path: Path, machine: str | None = None) -> Verdict:
     except (sqlite3.Error, UnicodeDecodeError) as exc:
         if is_busy(exc):
             raise store_error(exc, path) from exc
+        found = _as_far_as_it_goes(path)
+        if found is not None and found.first_bad_seq is not None:
+            return found
         return Verdict(False, 0, None, f"the file cannot be read as a journal: {exc}", 0, b"", 0, b"")
     except StoreError as exc:
         if exc.kind is not StoreErrorKind.CORRUPT:
             raise
         return Verdict(False, 0, None, exc.detail, 0, b"", 0, b"")
+
+
+def _as_far_as_it_goes(path: Path) -> Verdict | None:
+    """What can be said of a file that SQLite refuses as a whole, such as one that is shorter than its head says."""
+    try:
+        with _opened(path) as db:
+            db.execute("PRAGMA writable_schema = ON")  # with it a short file is read; nothing is written
+            walk = Verification(_owner(db))
+            while (verdict := walk.step(db)) is None:
+                pass
+            return verdict
+    except (sqlite3.Error, UnicodeDecodeError, TypeError):
+        return None
 
 
 def read_file(path: Path, after: int | None, limit: int) -> tuple[str, list[StoredRecord]]:

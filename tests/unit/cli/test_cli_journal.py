@@ -179,3 +179,18 @@ async def test_a_copy_put_in_place_takes_a_new_epoch_before_the_start(machine: M
     assert (record.seq, record.epoch, record.kind) == (before.head_seq + 1, epoch, "machine.journal_restored")
     assert json.loads(record.data) == {"epoch": epoch, "why": "tess: card replaced"}
     assert verify_file(path).ok
+
+
+async def test_a_journal_that_the_daemon_refuses_is_looked_at_by_its_file(machine: Machine) -> None:
+    """It runs and says why it is unavailable; what is wrong with the file is still to be found out."""
+    path = machine.state / "journal.db"
+    await machine.one.machine.seams.store.close()
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("UPDATE record SET subject = 'forged' WHERE seq = 2")
+        db.commit()
+    code, out, err = await machine.run("audit", "verify", "--state-dir", str(machine.state))
+    assert code == Exit.PROBLEMS and "damaged at record 2" in out and "; this is " in err
+    code, out, _ = await machine.run(
+        "journal", "--limit", "1", "--after", "2", "--json", "--state-dir", str(machine.state)
+    )
+    assert (code, json.loads(out)["seq"]) == (Exit.OK, 3)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import shutil
 import sqlite3
 from collections.abc import Callable
@@ -89,10 +90,34 @@ async def test_another_programs_database_is_refused(path: Path) -> None:
 
 async def test_a_truncated_journal_is_refused(full: Path) -> None:
     size = size_of(full)
-    for keep in (size - 1024, size // 2, 4096, 1024, 700, 50):
+    named = []
+    for keep in (size - 1024, size - 4096, size // 2, 4096, 1024, 700, 50):
         os.truncate(full, keep)
         assert (await refusal(full)).kind is StoreErrorKind.CORRUPT
-        assert not verify_file(full).ok
+        verdict = verify_file(full)
+        assert not verdict.ok and verdict.problem
+        if verdict.first_bad_seq is not None:
+            assert verdict.first_bad_seq == verdict.head_seq + 1
+            named.append(verdict.first_bad_seq)
+    assert len(named) >= 2 and named == sorted(named, reverse=True), "what is there in front of the end is read"
+
+
+async def test_a_bit_flipped_in_a_record_names_that_record(full: Path, tmp_path: Path) -> None:
+    """Every one of them, wherever in it."""
+    chance = random.Random(7)
+    with closing(sqlite3.connect(full)) as db:
+        rows = db.execute("SELECT seq, prev_hash, hash FROM record ORDER BY seq").fetchall()
+    data = content(full)[full.name]
+    for seq, before, digest in rows:
+        bit, back = 1 << chance.randrange(8), chance.choice((-40, -10, 5, 60))  # in its hash, the one before, its data
+        spoiled = bytearray(data)
+        places = [found.start() for found in re.finditer(re.escape(before + digest), data)]
+        for at in places:  # pages that were left hold it, too
+            spoiled[at - back] ^= bit
+        harmed = tmp_path / f"harmed-{seq}.db"
+        put(harmed, bytes(spoiled))
+        verdict = verify_file(harmed, "tower-01")
+        assert places and (verdict.ok, verdict.first_bad_seq, verdict.head_seq) == (False, seq, seq - 1), verdict
 
 
 async def test_a_newer_journal_is_refused_with_its_log_untouched(full: Path, tmp_path: Path) -> None:
