@@ -151,7 +151,7 @@ def mark_of(name: bytes) -> str:
 
 def name_bytes(name: str) -> bytes:
     """A name as a module stores it. Raises DriverError, without the name."""
-    data = name.encode()
+    data = name.encode(errors="replace")  # half a surrogate pair is no character of anybody's name
     if not 0 < len(data) < NAME_BYTES or b"\0" in data:
         raise DriverError(f"the name must have 1 to {NAME_BYTES - 1} bytes in UTF-8; best a reference, not a name")
     return data

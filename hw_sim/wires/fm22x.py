@@ -69,6 +69,7 @@ class FM22xOptions:
     compare_s: float = 0.3
     capacity: int = 100
     reports_eyes: bool = True  # old firmware ends a success after the name
+    finishes: bool = False  # when it is reset, it confirms that and still ends what it was doing
 
 
 @dataclass(slots=True)
@@ -140,9 +141,12 @@ class FaceModule:
             return
         if mid == RESET:
             self._directions = 0
-            if self._job is not None:
+            job, finishes = self._job, self.options.finishes and self.standing
+            if job is not None and not finishes:
                 self._done(ABORTED)
             self._reply(RESET, OK)
+            if job is not None and finishes:
+                (self._compare if job.command == VERIFY else self._take)(self.standing[0], job)
         elif mid == STATUS:
             self._reply(STATUS, OK, bytes([1 if self._job is not None else self.state]))
         elif self._job is not None or self.state != 0:

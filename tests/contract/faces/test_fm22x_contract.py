@@ -371,6 +371,13 @@ async def test_a_name_that_does_not_fit_is_not_told(site: Make, name: str) -> No
     assert not name or name not in str(refused.value)
 
 
+async def test_a_name_of_half_a_character_is_taken_all_the_same(site: Make) -> None:
+    at = await site().up()
+    at.stand("carol")
+    await at.enrol("a\ud800")
+    assert at.module.users[3].name == b"a?"
+
+
 async def test_who_gives_up_an_enrolment_leaves_nobody_behind(site: Make) -> None:
     at = await site().up()
     at.line.faults.late_s = 0.3  # the module has enrolled before its word is heard
@@ -381,6 +388,20 @@ async def test_who_gives_up_an_enrolment_leaves_nobody_behind(site: Make) -> Non
     await asyncio.wait([enrolling])
     await at.until(lambda: 3 not in at.module.users)
     assert set(at.module.users) == {1, 2}
+
+
+async def test_a_module_that_enrols_after_its_reset_leaves_nobody_behind(site: Make) -> None:
+    at = await site().up()
+    at.module.options.finishes = True
+    at.stand("carol", look="far")
+    enrolling = asyncio.create_task(at.enrol())
+    await at.rig.until(lambda: "closer" in at.hints)
+    enrolling.cancel()
+    await asyncio.wait([enrolling])
+    await at.until(lambda: at.said("user_enrolled") == 1)
+    await at.until(lambda: 3 not in at.module.users)
+    at.stand("bob")
+    assert (await at.verify(2)).finding is VERIFIED
 
 
 async def test_of_another_modules_template_nothing_is_kept_here(site: Make) -> None:
