@@ -11,6 +11,7 @@ report that is longer than its buffer. `admitted` keeps all of those from it.
 
 from __future__ import annotations
 
+from binascii import crc_hqx
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -38,12 +39,7 @@ PERSONAL_LONGEST: Final = 78  # 61 bytes of keys or card in a sealed packet; lib
 
 def crc16(data: bytes) -> int:
     """The standard's check of a packet, sent low byte first."""
-    crc = 0x1D0F
-    for byte in data:
-        crc ^= byte << 8
-        for _ in range(8):
-            crc = (crc << 1 ^ 0x1021 if crc & 0x8000 else crc << 1) & 0xFFFF
-    return crc
+    return crc_hqx(data, 0x1D0F)
 
 
 @dataclass(frozen=True, slots=True)

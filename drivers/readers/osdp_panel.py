@@ -40,12 +40,13 @@ def import_libosdp() -> Any:
     """libosdp's module `osdp`. Raises OptionsError, saying what to install."""
     try:
         importlib.import_module("osdp_sys")
-        return importlib.import_module("osdp")
+        library = importlib.import_module("osdp")
     except ImportError as exc:
         raise OptionsError(f"the driver osdp-reader needs libosdp: install vendingd[osdp] ({exc})") from exc
-    except AttributeError as exc:  # another package has put its files into the same folder
+    if not (hasattr(library, "LibFlag") and hasattr(library, "PDInfo")):  # the package `osdp` has neither
         advice = "uninstall the package `osdp`, then install vendingd[osdp] anew"
-        raise OptionsError(f"libosdp cannot be used, another package overwrites it: {advice} ({exc})") from exc
+        raise OptionsError(f"libosdp cannot be used, another package overwrites it: {advice}")
+    return library
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,8 +130,9 @@ class Panel:
         self.keyset_sent = False  # a key left toward a reader
 
     # ------------------------------------------------------------ bytes
-    def receive(self, data: bytes, now_mono: float) -> None:
-        """What came from the port."""
+    def receive(self, data: bytes, now_mono: float) -> bool:
+        """What came from the port. Whether a whole reply was in it, which waits for a step."""
+        before = len(self._channel.received)
         for packet in self._decoder.feed(data):
             reader = self._by_address.get(packet.address)
             if reader is None or not frames.admitted(packet, secure=reader.up):
@@ -144,13 +146,19 @@ class Panel:
             elif packet.code == frames.ACK and reader.asked == frames.POLL:
                 reader.drained = True
             self._channel.received += packet.raw
+        return len(self._channel.received) > before
 
     def step(self, now_mono: float) -> tuple[bytes, list[Heard]]:
-        """Let the panel work once: what is to be sent, and what was heard. Every 10 to 20 ms."""
+        """Let the panel work: what is to be sent, and what was heard. After each reply, and every 55 ms at least.
+
+        A step takes a reply or sends a command, never both: a reader needs some time to leave the line.
+        """
         if now_mono - self._stepped_mono > LATE_S:
             self._late_mono = now_mono
         self._stepped_mono = now_mono
         self._panel.ctx.refresh()
+        if not self._channel.to_send:
+            self._panel.ctx.refresh()  # makes ready what the next one sends
         heard = [Heard(n, event, not self._readers[n].drained) for n, event in self._events]
         self._events.clear()
         secure = self._panel.ctx.status() & self._panel.ctx.sc_status()

@@ -11,6 +11,7 @@ nothing counts before it has once answered "nothing new". None of it was tried o
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable
 from functools import partial
@@ -44,7 +45,8 @@ from drivers.readers.serial_keypad import KeyCharacter
 
 log = logging.getLogger(__name__)
 
-STEP_S = 0.015  # between two steps of the panel
+STEP_S = 0.015  # between two steps of the panel while there is something to do
+IDLE_STEP_S = 0.055  # else: the panel polls after 50 ms
 SAMPLE_S = 2.0  # how long `sample` waits for a reader
 SHOWN_TENTHS = 30  # how long "granted" and "refused" are shown
 CARD, KEYS, STATUS = 1, 2, 4  # libosdp's events
@@ -112,7 +114,7 @@ class OsdpReader:
         units = {str(address): (n,) for n, address in enumerate(options.addresses, start=1)}
         self._statuses = Statuses(name, units)
         self._readers = [_Reader(name, n, address, options) for n, address in enumerate(options.addresses, start=1)]
-        self._panel: Panel | None = None
+        self._replied = asyncio.Event()
 
     # ------------------------------------------------------------ roles
     async def run(self, sink: Sink) -> None:
@@ -139,16 +141,18 @@ class OsdpReader:
             keys = [read_key(Path(path)) for path in self._options.key_files()]
         except KeyFileError as exc:
             raise WireLost(str(exc)) from exc
-        self._panel = Panel(self._options.addresses, keys, self._options.baud, self._clock.monotonic())
-        await together(self._listen(wire, self._panel), self._drive(wire, self._panel, sink))
+        panel = Panel(self._options.addresses, keys, self._options.baud, self._clock.monotonic())
+        await together(self._listen(wire, panel), self._drive(wire, panel, sink))
 
     async def _listen(self, wire: ByteWire, panel: Panel) -> None:
         while True:
-            panel.receive(await wire.read(), self._clock.monotonic())
+            if panel.receive(await wire.read(), self._clock.monotonic()):
+                self._replied.set()
 
     async def _drive(self, wire: ByteWire, panel: Panel, sink: Sink) -> None:
         while True:
             now = self._clock.monotonic()
+            self._replied.clear()
             outgoing, heard = panel.step(now)
             if outgoing:
                 await wire.write(outgoing)
@@ -156,7 +160,10 @@ class OsdpReader:
                 self._follow(reader, panel, now, sink)
             for one in heard:
                 self._readers[one.reader].hear(one, now, sink)
-            await self._clock.sleep_until(now + STEP_S)
+            idle = all(reader.idle for reader in self._readers)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(IDLE_STEP_S if idle else STEP_S):
+                    await self._replied.wait()
 
     def _follow(self, reader: _Reader, panel: Panel, now: float, sink: Sink) -> None:
         up = panel.up(reader.n - 1, now)
@@ -175,7 +182,6 @@ class OsdpReader:
         reader.work(panel, now)
 
     def _down(self, sink: Sink, detail: str) -> None:
-        self._panel = None
         for reader in self._readers:
             reader.went(sink)
         self._statuses.tell(sink, False, detail)
@@ -206,6 +212,11 @@ class _Reader:
         self._repeats = Repeats(options.same_badge_s)
         self._dropped = 0
         self._sink: Sink | None = None
+
+    @property
+    def idle(self) -> bool:
+        """It is up and has nothing to be told: it is only to be polled."""
+        return self.up and not self._queue
 
     def called(self, trouble: str) -> str:
         advice = ""
