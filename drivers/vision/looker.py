@@ -123,9 +123,9 @@ class Looker:
     def _steps(self) -> tuple[str, ...]:
         if not self._busy:
             return (qr.CHEAP,)
-        step = qr.ROTATION[self._turn % len(qr.ROTATION)]
+        steps = qr.ROTATION[self._turn % len(qr.ROTATION)]
         self._turn += 1
-        return (qr.CHEAP, step)
+        return (qr.CHEAP, *steps)
 
     async def _pause(self, started: float) -> None:
         """Wait for the next look's time; an idle camera that is attended to looks at once."""

@@ -25,7 +25,7 @@ def clock_can_be_asked() -> bool:
 def work_in_children() -> bool:
     """A key derivation with all of its memory and a decoded picture, each in a child."""
     from drivers.vision.frames import Frame
-    from drivers.vision.qr import CHEAP, ROTATION, look
+    from drivers.vision.qr import ALL, look
     from vendingd.identity.pin import make_verifier
     from vendingd.workers import RealWorkers
 
@@ -33,7 +33,7 @@ def work_in_children() -> bool:
         workers = RealWorkers()
         try:
             made = await workers.process(make_verifier, "4711", timeout_s=30.0)
-            seen = await workers.process(look, Frame("jpeg", _picture(), 0.0), (CHEAP, *ROTATION), timeout_s=30.0)
+            seen = await workers.process(look, Frame("jpeg", _picture(), 0.0), ALL, timeout_s=30.0)
         finally:
             await workers.aclose()
         return "hash" in made and seen.refused == ""

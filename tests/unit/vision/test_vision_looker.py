@@ -115,7 +115,7 @@ async def test_busy_it_looks_often_and_takes_turns(rig: Rig) -> None:
     await flow(rig, 2)
     assert 13 <= len(rig.workers.asked) <= 17
     assert [steps[0] for _, steps in rig.workers.asked] == [qr.CHEAP] * len(rig.workers.asked)
-    assert tuple(steps[1] for _, steps in rig.workers.asked[:5]) == (*qr.ROTATION, qr.ROTATION[0])
+    assert tuple(steps[1:] for _, steps in rig.workers.asked[:5]) == (*qr.ROTATION, qr.ROTATION[0])
     rig.looker.attend(False)
     rig.workers.asked.clear()
     await flow(rig, 5)
