@@ -12,7 +12,7 @@ import pytest
 from drivers.ports import BadgeRead, DeviceStatus
 from hw_sim.model.log import PhysicalLog
 from hw_sim.wires.line import Line
-from hw_sim.wires.pn532 import CardReader
+from hw_sim.wires.pn532 import ACK, CardReader
 from tests.contract.serial.cables import HANG_S, Rig
 
 CARD, OTHER, LONG = "nfc:04112233", "nfc:0511223344AABB", "nfc:01020304050607080910"
@@ -219,6 +219,39 @@ async def test_a_broken_answer_is_asked_for_again_without_another_search(desk: M
     await at.until_read(2)
     assert answers and at.read() == [CARD, OTHER]
     assert at.reader.searches - searches <= 1
+
+
+async def test_a_card_whose_answer_was_lost_for_good_is_found_by_the_next_search(desk: Make) -> None:
+    at = await desk().up()
+    lost, send = [], at.line.send
+
+    def losing(data: bytes, **more: Any) -> None:
+        if data[5:8] == b"\xd5\x4b\x01" and len(lost) < 3:  # and again when it is asked to repeat it
+            lost.append(data)
+            return
+        send(data, **more)
+
+    at.line.send = losing  # type: ignore[method-assign]
+    at.reader.present(CARD)
+    await at.until_read(1)
+    assert len(lost) == 3 and at.read() == [CARD]
+
+
+async def test_an_answer_before_its_acknowledgement_belongs_to_something_else(desk: Make) -> None:
+    at = await desk().up()
+    stale, send = bytes.fromhex("00 00 FF 0C F4 D5 4B 01 01 00 04 08 04 11 22 33 44 24 00"), at.line.send
+
+    def with_stale(data: bytes, **more: Any) -> None:
+        if data == ACK:
+            send(stale)
+        send(data, **more)
+
+    at.line.send = with_stale  # type: ignore[method-assign]
+    await at.searches(3)
+    assert at.read() == []
+    at.reader.present(CARD)
+    await at.until_read(1)
+    assert at.read() == [CARD]
 
 
 async def test_late_answers_and_echoes(desk: Make) -> None:
