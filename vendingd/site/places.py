@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
+from drivers.ports import Sense
 from vendingd.site.devices import Devices
 from vendingd.site.jsonic import as_json
 from vendingd.site.lines import Path
@@ -43,7 +44,7 @@ class Wires:
         self.by_role: dict[tuple[str, Channel], tuple[str, str]] = {}  # to kind and id of the place
         self._devices = devices
         self._found = found
-        self._owner: dict[Channel, tuple[str, str]] = {}
+        self._owner: dict[tuple[Channel, bool], tuple[str, str]] = {}  # a reader's housing is apart from the reader
 
     def follow(self, text: str, role: str, owner: tuple[str, str], path: Path, n: int | None = None) -> Channel | None:
         """The channel of a reference, for one role of `owner` (its kind and id); None if something is wrong."""
@@ -69,7 +70,7 @@ class Wires:
             )
             self._found.error(path, reason, _channels(device.channels), n)
             return None
-        kind, other = self._owner.setdefault(channel, owner)
+        kind, other = self._owner.setdefault((channel, role == Sense.TAMPER), owner)
         if (kind, other) != owner:
             self._taken(channel, (kind, other), owner, path, n)
             return None
