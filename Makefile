@@ -3,7 +3,7 @@ SHELL := /bin/bash
 VENV := .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
-.PHONY: help setup demo test test-long test-systemd explore bench schema diagrams lock install install-files clean
+.PHONY: help setup demo test test-long test-systemd explore mutants explore-fsm bench schema diagrams lock install install-files clean
 
 # Where `make install` puts things
 PREFIX := /opt/vendingd
@@ -33,8 +33,14 @@ test: setup ## unit, contract, scenario and short crash tests
 test-long: setup ## tests that take long: a kill at every label of the journal, the demo, noise on a bus
 	VENDINGD_SWEEP=1 $(PY) -m pytest -n 2 --dist worksteal -m long --timeout 400
 
-explore: setup ## random machines against the laws, for as long as that takes
-	VENDINGD_DEEP=1 $(PY) -m pytest tests/simulation --timeout 3600
+explore: setup ## whole machines in simulated time against the laws; SEEDS=200 machines; build/explore.json
+	$(PY) -m tests.simulation.year explore --seeds $(or $(SEEDS),200)
+
+mutants: setup ## plants defects, each of which the simulation must catch; SEEDS=30 at most for each
+	$(PY) -m tests.simulation.year mutants --seeds $(or $(SEEDS),30)
+
+explore-fsm: setup ## the state machines alone, random events, for as long as that takes
+	VENDINGD_DEEP=1 $(PY) -m pytest tests/simulation/test_fsm_properties.py --timeout 3600
 
 test-systemd: setup ## the service under a real systemd in a box (root, Debian; builds the box once)
 	$(PY) -m pytest tests/systemd -m systemd
@@ -58,6 +64,9 @@ install-files: ## what install puts beside the environment, under DESTDIR
 bench: setup ## figures beside their floors, as a table and as build/bench.json
 	@mkdir -p build
 	$(PY) -m tests.perf.bench
+
+bench-identity: setup ## codes read and faces told apart, as build/identity.json; CORPUS=DIR for pictures of your own
+	$(PY) -m tests.perf.bench_identity $(if $(CORPUS),--corpus $(CORPUS))
 
 schema: setup ## JSON Schema of site files
 	$(PY) -m vendingd.site.schema > config/site.schema.json

@@ -7,7 +7,7 @@ import os
 import pytest
 from hypothesis import settings
 
-# The same examples at every run, so that a red run means a change; `make explore` looks for new ones.
+# The same examples at every run, so that a red run means a change; `make explore-fsm` looks for new ones.
 settings.register_profile("steady", derandomize=True, deadline=None)
 settings.register_profile("explore", derandomize=False, deadline=None)
 settings.load_profile("explore" if os.environ.get("VENDINGD_DEEP") else "steady")

@@ -1,0 +1,258 @@
+"""The laws, held against what physically happened, what became durable and what the cloud was told.
+
+Nothing here asks the daemon what it believes. `violation` ends the run with what was broken.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from tests.simulation.year.plant import Seen
+
+if TYPE_CHECKING:
+    from tests.simulation.year.people import Holder
+    from tests.simulation.year.run import Run
+
+LIFE_S = 5.0  # an unlock may be sent for so long after its commit
+SLACK_S = 1.0  # one frame on the wire and the pulse before it on the same supply
+IDENTIFIED_S = 200.0  # an identified holder is served within a claim's time, and the time of choosing another bay
+STALE_S = 60.0 + 40.0  # the age at which it is obeyed, and the slowest way from the cloud to the journal
+LATE_WORDS = {"too_late", "too_early", "already_used", "cancelled", "other_machine", "refused", "locked_out"}
+# What may keep a return away: no place, the bay's or the machine's own trouble, or another moment.
+FAIR_RETURN = {
+    "no_empty_bay", "stopped", "in_use", "wait", "unavailable", "black", "call_support", "bay_stuck", "not_opened",
+    "left_empty", "timed_out", "idle", "open_door", "checking", "press_return_first", "try_again", "goodbye",
+    "thank_you", "take_and_close", "put_and_close", "close_door_now", "already_here", "enter_pin",
+}  # fmt: skip
+BLINDING = {"silent", "stuck", "forced"}
+DISTURBING = {"clock_1970", "clock_forward", "clock_back"}
+
+
+class Violation(AssertionError):
+    """A law was broken; `args[0]` is its name, `args[1]` what happened."""
+
+
+class Laws:
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.broken: Violation | None = None
+        self.grants: dict[str, dict[str, Any]] = {}
+        self.authorised: dict[str, list[tuple[float, dict[str, Any]]]] = {}
+        self.pulses: dict[str, int] = {}
+        self.shown: dict[str, list[tuple[float, str]]] = {}
+        self.right_pin: dict[str, float] = {}
+        self.taken: dict[str, float] = {}  # rental -> when its holder took an asset
+        self.returned: dict[str, float] = {}
+        self.cancelled_at: dict[str, float] = {}
+        self.remote_bays: dict[str, list[float]] = {}
+        self.swapped = False
+        self.assumed: set[str] = set()
+        self.meddled_until = 0.0
+        self.trouble_seen: set[str] = set()
+        self.opened_n: dict[str, int] = {}
+        self.completed = 0
+        self.picked = 0
+
+    def violation(self, law: str, what: str) -> None:
+        self.broken = self.broken or Violation(law, f"{what} (t={self.run.line.t:.3f})")
+        raise self.broken
+
+    # ------------------------------------------------ told by people and troubles
+    def presented(self, terminal: str, rental: str, holder: Holder) -> None:
+        self.shown.setdefault(rental, []).append((self.run.line.t, terminal))
+
+    def typed(self, terminal: str, rental: str, right: bool) -> None:
+        if right:
+            self.right_pin[rental] = self.run.line.t
+
+    def cancelled(self, rental: str) -> None:
+        self.cancelled_at[rental] = self.run.line.t
+
+    def remote(self, bay: str) -> None:
+        self.remote_bays.setdefault(bay, []).append(self.run.line.t)
+
+    def troubled(self, kind: str, lasts_s: float) -> None:
+        self.trouble_seen.add(kind)
+        if kind in ("forged", "rubbish", "others_pass", "two_buttons"):
+            self.meddled()
+
+    def meddled(self) -> None:
+        """Somebody else's refusal may stand on a screen for a while."""
+        self.meddled_until = self.run.line.t + 30
+
+    def got(self, holder: Holder) -> None:
+        """Somebody left with an asset."""
+        self.picked += 1
+        self.taken[holder.c.rental] = self.run.line.t
+        booked = holder.c.asset
+        if booked is not None and holder.asset != booked and not self.blind() and not self.swapped:
+            self.violation("right hands", f"{holder.name} booked {booked} and was given {holder.asset}")
+
+    def parted(self, holder: Holder) -> None:
+        """The asset went another way, as the cloud says."""
+        self.completed += 1
+        self.returned[holder.c.rental] = self.run.line.t
+
+    def gave(self, holder: Holder) -> None:
+        """Somebody left without one."""
+        self.completed += 1
+        self.returned[holder.c.rental] = self.run.line.t
+
+    def blind(self) -> bool:
+        """Sensors have lied, or there are none and something went wrong: what is believed may be wrong."""
+        return bool(self.trouble_seen & BLINDING) or (bool(self.trouble_seen) and not self.run.site.presence)
+
+    # ------------------------------------------------ what people were told
+    def refused_pick_up(self, holder: Holder, word: str) -> None:
+        run, c = self.run, holder.c
+        if word not in LATE_WORDS or run.line.t < self.meddled_until:
+            return
+        wrong_clock = bool(self.trouble_seen & DISTURBING)
+        if word == "too_late" and run.plan.trust == "kernel":
+            wrong_clock = False  # nothing runs out by a clock that is not synchronised
+        early_or_late = c.behaviour in ("late", "early") or run.line.t > c.at + 800
+        if word == "too_early" or (word == "too_late" and not early_or_late and c.rental not in self.cancelled_at):
+            if not wrong_clock:
+                self.violation("refused without cause", f"{c.rental}: {word}")
+        elif word == "already_used" and c.rental not in self.taken and not self.blind() and run.site.presence:
+            self.violation("refused without cause", f"{c.rental}: {word}, but nobody took anything")
+        elif word == "cancelled" and c.rental not in self.cancelled_at:
+            self.violation("refused without cause", f"{c.rental}: {word}, but nobody cancelled it")
+        elif word in ("other_machine", "refused"):
+            self.violation("refused without cause", f"{c.rental}: {word}")
+
+    def refused_return(self, holder: Holder, word: str) -> None:
+        """Law 4: whoever holds an asset that is known here may bring it back."""
+        if word in FAIR_RETURN or holder.asset is None:
+            return
+        if holder.c.rental not in self.taken or holder.c.change in ("purchase", "elsewhere", "cancel_late"):
+            return
+        if self.blind():
+            return
+        self.violation("a return is always possible", f"{holder.c.rental} was told {word!r}")
+
+    # ------------------------------------------------ what became durable
+    def durable(self, record: Any) -> None:
+        if record.kind == "rental.on_trip" and b'"source":"return"' in record.data:
+            self.assumed.add(record.subject)  # a pass for what is not here: it says itself that it is out
+        if record.kind != "bay.unlock_authorised":
+            return
+        run, bay, said = self.run, record.subject, json.loads(record.data)
+        grant = said["grant"]
+        if grant in self.grants:
+            self.violation("one authorisation, one grant", f"{grant} was authorised twice")
+        self.grants[grant] = said
+        self.authorised.setdefault(bay, []).append((run.line.t, said))
+        purpose, rental = said["purpose"], said.get("rental")
+        if purpose in ("technician", "forced"):
+            self._by_staff(bay, said)
+            return
+        if rental is None:
+            return
+        t = run.line.t
+        if not any(at > t - IDENTIFIED_S for at, _ in self.shown.get(rental, ())):
+            self.violation("only the holder", f"{bay} opens for {rental}, which nobody has shown")
+        holder = run.holders.get(rental)
+        if purpose == "release" and holder is not None:
+            if holder.c.pin and self.right_pin.get(rental, -1e9) < t - IDENTIFIED_S:
+                self.violation("every factor", f"{bay} opens for {rental} without its PIN")
+            if rental in self.taken and not self.blind() and run.site.presence:
+                self.violation("one pass, one asset", f"{bay} opens for {rental}, which has its asset already")
+            inside = run.plant.bays[bay].inside
+            wanted = holder.c.asset
+            if wanted is not None and inside not in (wanted, None) and not self.swapped and not self.blind():
+                self.violation("right hands", f"{bay} with {inside} opens for {rental}, which booked {wanted}")
+        elif purpose == "return" and run.plant.bays[bay].inside is not None and run.site.presence and not self.blind():
+            self.violation("a return opens an empty bay", f"{bay} holds {run.plant.bays[bay].inside}")
+
+    def _by_staff(self, bay: str, said: dict[str, Any]) -> None:
+        who = str(said.get("who", ""))
+        if not who:
+            self.violation("a technician has a name", f"{bay}: {said}")
+        if who != "li":
+            asked = self.remote_bays.get(bay, [])
+            if not asked:
+                self.violation("only who is told to", f"{bay} opens for {who}, who did not ask")
+            if self.run.line.t - asked[-1] > STALE_S:
+                self.violation("an old command is stale", f"{bay} opens {self.run.line.t - asked[-1]:.0f} s late")
+            asked.pop()
+
+    # ------------------------------------------------ what physically happened
+    def heard(self, seen: Seen) -> None:
+        if seen.what == "opened_all":
+            self.violation("one bay", "a frame that opens everything was sent")
+        if seen.what == "door_opened":
+            self.opened_n[seen.bay] = self.opened_n.get(seen.bay, 0) + 1
+            self.run.opened[seen.bay] = seen.t
+        if seen.what != "pulse":
+            return
+        n = self.pulses[seen.bay] = self.pulses.get(seen.bay, 0) + 1
+        known = self.authorised.get(seen.bay, [])
+        if n > len(known):
+            self.violation("law 1", f"{seen.bay} was pulsed {n} times with {len(known)} durable authorisations")
+        at, said = known[-1]
+        if seen.t - at > LIFE_S + SLACK_S:
+            self.violation("law 1", f"{seen.bay} was pulsed {seen.t - at:.1f} s after {said['grant']} was authorised")
+
+    # ------------------------------------------------ at the end
+    def told_everything(self) -> None:
+        """Law 3: the cloud has every record once, in order, as it was handed to the journal."""
+        run = self.run
+        if run.cloud.trouble:
+            self.violation("law 3", run.cloud.trouble[0])
+        told = [(e["type"].removeprefix("io.vendingd."), e.get("subject", ""), e["data"]) for e in run.cloud.order]
+        made = [(r.kind, r.subject, json.loads(r.data)) for r in run.machine.known]
+        for n, (one, other) in enumerate(zip(made, told, strict=False), start=1):
+            if one != other:
+                self.violation("law 3", f"record {n} is {one[:2]} here and {other[:2]} in the cloud")
+        if len(told) != len(made):
+            self.violation("law 3", f"{len(made)} records here, {len(told)} in the cloud")
+        for id_, outcomes in run.cloud.outcomes.items():
+            if len(outcomes) > 1:
+                self.violation("one outcome", f"instruction {id_}: {outcomes}")
+        for body, _ in run.cloud.book[run.cloud.covered :]:
+            if body["id"] not in run.cloud.outcomes:
+                self.violation("one outcome", f"instruction {body['id']} {body['kind']} was never answered")
+
+    def custody(self, *, resolved: bool) -> None:
+        """Law 6: what the cloud believes of each rental is what became of its asset, or somebody was called."""
+        run = self.run
+        for rental, holder in run.holders.items():
+            row = run.cloud.ledger.rentals.get(rental)
+            state = row["state"] if row is not None else None
+            out = holder.asset is not None
+            explained = state == "incident" or holder.c.change in ("purchase", "elsewhere")
+            if out and state not in ("on_trip", "returning") and not explained:
+                self.violation("law 6", f"{holder.name} has {holder.asset}, the cloud says {state}")
+            without = rental in self.returned or rental not in self.taken
+            held = state in ("on_trip", "releasing", "returning", "claimed") and rental not in self.assumed
+            if not out and held and without:
+                self.violation("law 6", f"{holder.name} has nothing, the cloud says {state}")
+            if resolved and state == "incident":
+                self.violation("an incident has a way out", f"{rental} is still an incident")
+
+    def alarms(self) -> None:
+        """Whoever opened a door by force was seen, where the door can be seen."""
+        run = self.run
+        kinds = [e["type"].removeprefix("io.vendingd.") for e in run.cloud.order]
+        forced = [s for s in run.plant.log if s.what == "door_forced"]
+        if forced and not (self.trouble_seen & {"silent", "stuck"}) and not run.machine_was_off(forced[0].t):
+            wanted = ("bay.forced_open", "bay.alarm_raised", "bay.forced")
+            if not any(kind in wanted or "forced" in kind for kind in kinds):
+                self.violation("force is alarmed", f"{forced[0].bay} was forced and nobody was told")
+
+    def openings(self) -> None:
+        """Without troubles every opening and closing of a door is told once, in order, and nothing else is."""
+        run = self.run
+        if self.trouble_seen:
+            return
+        for bay in run.plant.bays:
+            real = [s.what for s in run.plant.log if s.bay == bay and s.what in ("door_opened", "door_closed")]
+            told = [
+                "door_opened" if e["type"].endswith("bay.opened") else "door_closed"
+                for e in run.cloud.order
+                if e.get("subject") == bay and e["type"] in ("io.vendingd.bay.opened", "io.vendingd.bay.closed")
+            ]
+            if real != told:
+                self.violation("law 2", f"{bay}: {len(real)} motions of the door, {len(told)} told")
