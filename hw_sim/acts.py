@@ -109,7 +109,7 @@ def _hide_code(acts: Acts, given: Fields, now: float) -> dict[str, Any]:
 def _type(acts: Acts, given: Fields, now: float) -> dict[str, Any]:
     terminal, keys = acts.terminal(given), given.text("keys")
     gap_s = given.number("gap_ms", 80.0) / 1000
-    keypad = acts.machine.keypads.get(terminal.keypad or "")
+    keypad = acts.machine.keypads.get(terminal.keypad) if terminal.keypad is not None else None
     if keypad is None:
         raise BadRequest(f"terminal {terminal.id} has no keypad")
     if not keys.isascii():
@@ -122,10 +122,10 @@ def _press_return(acts: Acts, given: Fields, now: float) -> dict[str, Any]:
     terminal, seconds = acts.terminal(given), given.number("seconds", 0.2)
     via = given.one_of("via", ("button", "keypad"), "button" if terminal.return_key else "keypad")
     if via == "keypad":
-        keypad = acts.machine.keypads.get(terminal.keypad or "")
+        keypad = acts.machine.keypads.get(terminal.keypad) if terminal.keypad is not None else None
         if keypad is None or terminal.keypad is None:
             raise BadRequest(f"terminal {terminal.id} has neither a return button nor a keypad")
-        keypad.type(acts.machine.site.devices[terminal.keypad].get("return_key", "A"), 0.0)
+        keypad.type(acts.machine.site.devices[terminal.keypad.device].get("return_key", "A"), 0.0)
         return {"via": via}
     key = terminal.return_key
     if key is None:

@@ -128,7 +128,8 @@ def _link_unplugged(machine: Machine, where: str, on: bool, given: Fields) -> No
 
 
 def _silent(machine: Machine, where: str, on: bool, given: Fields) -> None:
-    readers: dict[str, Silent] = {**machine.scanners, **machine.keypads, **machine.powered}
+    readers: dict[str, Silent] = {**machine.scanners, **machine.powered, **machine.osdp}
+    readers |= {channel.device: pad for channel, pad in machine.keypads.items() if channel.device not in readers}
     tags = [reader for channel, reader in machine.tags.items() if channel.device == where]
     if where not in readers and not tags:
         names = sorted({*readers, *(c.device for c in machine.tags)})

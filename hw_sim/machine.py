@@ -22,7 +22,7 @@ from hw_sim.wires.fm22x import FaceModule, FM22xOptions, enrolled
 from hw_sim.wires.kerong_cu48 import BoardsCU48, CU48Options
 from hw_sim.wires.line import Line
 from hw_sim.wires.lock_8a import Board8AOptions, Boards8A
-from hw_sim.wires.osdp import Reader, ReaderBus, ReaderOptions
+from hw_sim.wires.osdp import Reader, ReaderBus, ReaderKeys, ReaderOptions
 from hw_sim.wires.pn532 import CardReader
 from hw_sim.wires.readers import Keypad, Scanner, TagReader
 
@@ -40,7 +40,7 @@ class Machine:
         self.lines: dict[tuple[str, int], Line] = {}
         self.boards: dict[str, Boards8A | BoardsCU48] = {}
         self.scanners: dict[str, Scanner] = {}
-        self.keypads: dict[str, Keypad | ReaderBus] = {}
+        self.keypads: dict[Channel, Keypad | ReaderKeys] = {}
         self.tags: dict[Channel, TagReader] = {}
         self.badges: dict[Channel, BadgeReader] = {}
         self.osdp: dict[str, ReaderBus] = {}  # fed by a supply of their own
@@ -125,7 +125,8 @@ class Machine:
             suffix = str(extra.get("suffix", "\r")).encode()
             self.scanners[device.name] = Scanner(line, self.log, device.get("trigger", "none"), suffix)
         elif device.driver == "serial-keypad":
-            self.keypads[device.name] = Keypad(self._line(device, device.get("port", None)), self.log)
+            line = self._line(device, device.get("port", None))
+            self.keypads[Channel(device.name, 1)] = Keypad(line, self.log)
         elif device.driver == "rdm6300":
             for i, port in enumerate(device.get("ports", []), 1):
                 line = self._line(device, port, i, grain=14)
@@ -160,10 +161,10 @@ class Machine:
             options = ReaderOptions(key, install=key is None)
             readers.append(Reader(address, options, self.rng(f"osdp/{device.name}/{address}")))
         line = self._line(device, device.get("port", None), half_duplex=True, grain=4)
-        bus = ReaderBus(line, readers, self.log, answer_s=answer_s, keypad=max(1, device.get("keypad", 1)))
-        self.osdp[device.name] = self.keypads[device.name] = bus
+        self.osdp[device.name] = ReaderBus(line, readers, self.log, answer_s=answer_s)
         for n, reader in enumerate(readers, 1):
             self.badges[Channel(device.name, n)] = reader
+            self.keypads[Channel(device.name, n)] = ReaderKeys(reader, self.log, device.name)
 
     # ------------------------------------------------------------ life
     async def start(self) -> None:

@@ -45,7 +45,7 @@ class BaySpec:
 class TerminalSpec:
     id: str
     codes: tuple[str, ...]
-    keypad: str | None
+    keypad: Channel | None
     return_key: Channel | None
     tag: Channel | None
     badge: Channel | None = None
@@ -141,10 +141,9 @@ def _bay(table: dict[str, Any]) -> BaySpec:
 
 
 def _terminal(table: dict[str, Any]) -> TerminalSpec:
-    wires = {role: Channel.parse(table[role]) for role in ("return_key", "tag", "badge") if table.get(role)}
-    keypad = str(table.get("keypad") or "").partition(":")[0]
+    wires = {role: Channel.parse(table[role]) for role in ("keypad", "return_key", "tag", "badge") if table.get(role)}
     return TerminalSpec(
-        table["id"], tuple(table.get("codes", ())), keypad or None, wires.get("return_key"), wires.get("tag"),
+        table["id"], tuple(table.get("codes", ())), wires.get("keypad"), wires.get("return_key"), wires.get("tag"),
         wires.get("badge"), table.get("face"),
     )  # fmt: skip
 
@@ -154,8 +153,8 @@ def _check_references(site: Site) -> None:
     for b in site.bays.values():
         wanted.extend((f"bay {b.id}, {role}", channel.device) for role, channel in b.wires.items())
     for t in site.terminals.values():
-        wanted.extend((f"terminal {t.id}", d) for d in (*t.codes, t.keypad, t.face) if d)
-        wanted.extend((f"terminal {t.id}", c.device) for c in (t.return_key, t.tag, t.badge) if c)
+        wanted.extend((f"terminal {t.id}", d) for d in (*t.codes, t.face) if d)
+        wanted.extend((f"terminal {t.id}", c.device) for c in (t.keypad, t.return_key, t.tag, t.badge) if c)
     if site.estop:
         wanted.append(("estop", site.estop.device))
     for where, device in wanted:

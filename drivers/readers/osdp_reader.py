@@ -69,7 +69,6 @@ class OsdpReaderOptions(Options):
         "`vendingctl reader commission` makes it.",
         examples=["reader.key"],
     )
-    keypad: int = Field(1, ge=0, le=8, description="Channel of the reader whose keys count; 0: none.")
     enter: KeyCharacter = Field("#", description="Key that closes an entry; no digit.")
     clear: KeyCharacter = Field("*", description="Key that clears an entry; no digit.")
     return_key: KeyCharacter | Annotated[str, Field(max_length=0)] = Field(
@@ -92,8 +91,6 @@ class OsdpReaderOptions(Options):
             raise ValueError("scbk must name one key file for each of the addresses")
         if len({self.enter, self.clear, self.return_key}) < 3:
             raise ValueError("enter, clear and return_key must be three different characters")
-        if self.keypad > len(self.addresses):
-            raise ValueError("keypad must be a channel of this device: 1 for its first address, or 0")
         return self
 
     def key_files(self) -> tuple[str, ...]:
@@ -200,14 +197,12 @@ class _Reader:
         self._steady = "idle"
         self._queue: list[tuple[int, Callable[[Panel, int], bool]]] = []  # commands with their codes
         self._samples: list[asyncio.Future[None]] = []
-        self._keys: KeypadDecoder | None = None
-        if options.keypad == n:
-            self._keys = KeypadDecoder(
-                enter=options.enter,
-                clear=options.clear,
-                return_key=options.return_key,
-                max_digits=options.max_digits,
-            )
+        self._keys = KeypadDecoder(
+            enter=options.enter,
+            clear=options.clear,
+            return_key=options.return_key,
+            max_digits=options.max_digits,
+        )
         self._key_mono = 0.0
         self._repeats = Repeats(options.same_badge_s)
         self._dropped = 0
@@ -240,8 +235,7 @@ class _Reader:
         self.told = True
         self._sink = sink
         self._queue = []
-        if self._keys is not None:
-            self._keys.forget()
+        self._keys.forget()
         self.unsensed()
 
     # ------------------------------------------------------------ what it tells
@@ -258,7 +252,7 @@ class _Reader:
                 self._drop("that is no badge")
             elif not self._repeats.again(badge, now):
                 sink(BadgeRead(self._device, badge, now, self.n))
-        elif kind == KEYS and self._keys is not None:
+        elif kind == KEYS:
             self._key_mono = now
             for found in self._keys.feed(keys_of(event)):
                 if isinstance(found, Entry):
@@ -321,7 +315,7 @@ class _Reader:
 
     def work(self, panel: Panel, now: float) -> None:
         """Hand the panel what it has room for; forget digits that nobody goes on with."""
-        if self._keys is not None and self._keys.pending and now - self._key_mono > self._options.forget_s:
+        if self._keys.pending and now - self._key_mono > self._options.forget_s:
             self._keys.forget()
         while self.up and self._queue:
             code, command = self._queue[0]

@@ -263,15 +263,35 @@ class Reader:
         }  # fmt: skip
 
 
+@dataclass(slots=True)
+class ReaderKeys:
+    """The keypad of one reader."""
+
+    reader: Reader
+    log: PhysicalLog
+    device: str
+
+    @property
+    def silent(self) -> bool:
+        return self.reader.silent
+
+    @silent.setter
+    def silent(self, on: bool) -> None:
+        self.reader.silent = on
+
+    def type(self, keys: str, gap_s: float) -> None:
+        """Press keys one after the other. What was typed is not logged, only how much."""
+        for i, key in enumerate(keys):
+            asyncio.get_running_loop().call_later(i * gap_s, self.reader.press, key)
+        self.log.add(time.monotonic(), "keys_typed", device=self.device, count=len(keys))
+
+
 class ReaderBus:
     """The readers of one line."""
 
-    def __init__(
-        self, line: Line, readers: Sequence[Reader], log: PhysicalLog, *, answer_s: float = 0.003, keypad: int = 1
-    ) -> None:
-        """`keypad`: which of them people type at, from 1."""
+    def __init__(self, line: Line, readers: Sequence[Reader], log: PhysicalLog, *, answer_s: float = 0.003) -> None:
         self.line, self.log, self.answer_s = line, log, answer_s
-        self.readers, self.keypad = tuple(readers), keypad
+        self.readers = tuple(readers)
         # marks and noise are no packets, and said by nobody in particular
         self._framer = Framer(packet_length, packet_valid, self._heard, lambda data, t: None)
         line.received = self._framer.feed
@@ -283,13 +303,6 @@ class ReaderBus:
                 counts = self.line.counters.frames
                 counts["answers"] = counts.get("answers", 0) + 1
                 self.line.send(MARK_SENT + answer, delay_s=self.answer_s)
-
-    def type(self, keys: str, gap_s: float) -> None:
-        """As at any keypad. What was typed is not logged, only how much."""
-        reader = self.readers[self.keypad - 1]
-        for i, key in enumerate(keys):
-            asyncio.get_running_loop().call_later(i * gap_s, reader.press, key)
-        self.log.add(time.monotonic(), "keys_typed", device=self.line.name, count=len(keys))
 
     def stop(self) -> None:
         """The readers' power went."""

@@ -11,7 +11,7 @@ from typing import Any
 from drivers.ports import BadgeRead, DeviceStatus, DigitsEntered, LevelRead, Sense
 from hw_sim.model.log import PhysicalLog
 from hw_sim.wires.line import Line
-from hw_sim.wires.osdp import Reader, ReaderBus, ReaderOptions
+from hw_sim.wires.osdp import Reader, ReaderBus, ReaderKeys, ReaderOptions
 from tests.contract.serial.cables import HANG_S, Rig
 
 KEY = bytes.fromhex("6b0c1f4de29a83b75508c4d1f7e6a239")
@@ -42,6 +42,7 @@ class Bench:
         made = [Reader(n, options, random.Random(n)) for n, options in enumerate(readers or (ReaderOptions(key=KEY),))]
         self.readers = made
         self.bus = ReaderBus(self.line, made, self.log)
+        self.pad = ReaderKeys(made[0], self.log, "reader")
         self.rig: Any = None
         self.line.plug()
 

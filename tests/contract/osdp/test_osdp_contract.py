@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from drivers.ports import BadgeRead, DeviceStatus, Indicator, KeyPressed, LevelRead, Sampling, Sense
+from drivers.ports import BadgeRead, DeviceStatus, DigitsEntered, Indicator, KeyPressed, LevelRead, Sampling, Sense
 from hw_sim.wires.osdp import ReaderOptions
 from tests.contract.osdp.line import BADGE, CARD, KEY, OTHER, Bench, key_file, so
 
@@ -90,7 +90,7 @@ async def test_noise_of_a_few_bits_is_no_badge(bench: MakeBench) -> None:
 async def test_keys_make_a_pin(bench: MakeBench) -> None:
     one = bench()
     rig = await one.up(return_key="A")
-    one.bus.type("98*1234#A", 0.0)
+    one.pad.type("98*1234#A", 0.0)
     await rig.until(lambda: "return" in [pressed.key for pressed in rig.of(KeyPressed)])
     assert one.digits() == ["1234"]
     assert [pressed.key for pressed in rig.of(KeyPressed)] == [*["digit"] * 2, "clear", *["digit"] * 4, "return"]
@@ -99,14 +99,14 @@ async def test_keys_make_a_pin(bench: MakeBench) -> None:
 async def test_digits_are_forgotten_when_the_reader_was_away(bench: MakeBench) -> None:
     one = bench(baud=115200)
     rig = await one.up(baud=115200)
-    one.bus.type("12", 0.0)
+    one.pad.type("12", 0.0)
     await rig.until(lambda: len(rig.of(KeyPressed)) == 2)
     one.line.unplug()
     await rig.until(lambda: rig.up() is False)
     one.line.plug()
     await rig.until(lambda: rig.up() is True)
     await one.polled()
-    one.bus.type("34#", 0.0)
+    one.pad.type("34#", 0.0)
     await rig.until(lambda: bool(one.digits()))
     assert one.digits() == ["34"]
 
@@ -237,13 +237,13 @@ async def test_unplugged_and_back_and_nothing_of_meanwhile_counts(bench: MakeBen
     assert "check the cable" in one.detail() or "went away" in one.detail()
     await rig.until(lambda: one.tamper() is None)
     one.readers[0].present(CARD)
-    one.bus.type("1234#", 0.0)
+    one.pad.type("1234#", 0.0)
     one.line.plug()
     await rig.until(lambda: rig.up() is True)
     await one.polled()
     assert one.badges() == [] and one.digits() == []
     one.readers[0].present(CARD)
-    one.bus.type("56#", 0.0)
+    one.pad.type("56#", 0.0)
     await rig.until(lambda: bool(one.badges()) and bool(one.digits()))
     assert (one.badges(), one.digits()) == ([BADGE], ["56"])
 
@@ -323,16 +323,21 @@ async def test_an_adapter_that_hears_itself_is_no_reader(bench: MakeBench) -> No
 async def test_readers_of_one_line_are_channels_and_one_alone_can_be_down(bench: MakeBench) -> None:
     one = bench(ReaderOptions(key=KEY), ReaderOptions(key=OTHER), baud=115200)
     paths = (key_file(one.folder / "a.key"), key_file(one.folder / "b.key", OTHER))
-    rig = one.start(baud=115200, scbk=tuple(map(str, paths)), keypad=2)
+    rig = one.start(baud=115200, scbk=tuple(map(str, paths)))
     await rig.until(lambda: rig.up(1) is True and rig.up(2) is True)
     await one.polled()
     one.readers[1].present(CARD)
-    one.readers[1].press("12#")
-    one.readers[0].press("34#")  # its keys do not count
-    await rig.until(lambda: bool(one.badges()) and bool(one.digits()))
-    await one.polled()
+    one.readers[1].press("12")
+    one.readers[0].press("34#")  # at another terminal: it does not end what is typed at the other
+    one.readers[1].press("5#")
+    await rig.until(lambda: bool(one.badges()) and len(one.digits()) == 2)
     assert [(read.channel, read.badge) for read in rig.of(BadgeRead)] == [(2, BADGE)]
-    assert one.digits() == ["12"]
+    entered = {read.channel: read.digits for read in rig.of(DigitsEntered)}
+    assert entered == {1: "34", 2: "125"}
+    assert {read.channel for read in rig.of(KeyPressed)} == {1, 2}
+    await rig.device.show("granted", 2)
+    await so(lambda: one.readers[1].lights["now"] == "green" and one.readers[1].beeps == 1)
+    assert one.readers[0].lights["now"] is None and one.readers[0].beeps == 0
     one.readers[1].silent = True
     await rig.until(lambda: rig.up(2) is False)
     assert rig.up() is True and rig.up(1) is True

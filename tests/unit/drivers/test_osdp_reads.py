@@ -144,7 +144,6 @@ def test_every_option_is_described() -> None:
         ({"scbk": "a", "addresses": [127]}, "less than or equal to 126"),
         ({"scbk": "a", "addresses": []}, "at least 1 item"),
         ({"scbk": "a", "baud": 1200}, "greater than or equal to 9600"),
-        ({"scbk": "a", "keypad": 2}, "keypad must be a channel of this device"),
         ({"scbk": "a", "enter": "*"}, "three different characters"),
         ({"scbk": "a", "idle_light": "pink"}, "'off', 'red'"),
         ({"scbk": "a", "secure": False}, "secure"),  # it cannot be switched off

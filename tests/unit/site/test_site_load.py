@@ -75,7 +75,8 @@ def test_the_simulator_reads_the_same_machine(path: Path) -> None:
         assert bay.fits == set(theirs.bays[bay.id].fits)
     for terminal in ours.terminals.values():
         assert terminal.codes == theirs.terminals[terminal.id].codes
-        assert (terminal.keypad and terminal.keypad.device) == theirs.terminals[terminal.id].keypad
+        pad = theirs.terminals[terminal.id].keypad
+        assert str(terminal.keypad) == (f"{pad.device}:{pad.number}" if pad is not None else "None")
     assert (ours.estop is None) == (theirs.estop is None)
 
 

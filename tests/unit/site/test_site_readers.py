@@ -48,7 +48,7 @@ def written(folder: Path, text: str) -> Path:
 
 def test_readers_of_one_line_stand_at_their_terminals_and_their_housing_is_the_machines(tmp_path: Path) -> None:
     site = load_site(written(tmp_path, SITE))
-    assert site.terminals["front"].keypad == "readers"
+    assert site.terminals["front"].keypad == Channel("readers", 1)
     assert [site.terminals[name].badge for name in ("front", "back")] == [Channel("readers", 1), Channel("readers", 2)]
     assert site.tamper == Channel("readers", 1)
 
