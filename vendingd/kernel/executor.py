@@ -19,6 +19,7 @@ from fsm.events import CloseOutcome, Event, FaceChecked, FaceForgotten, FaceHint
 _log = logging.getLogger(__name__)
 BEFORE_EFFECT = "effect.before"  # durable, and nothing has moved yet
 AFTER_EFFECT = "effect.after"  # the device has answered, and nobody has heard of it yet
+TOO_LATE = "the journal took so long that nobody waits there any more"
 GRACE_S = 5.0  # past not_after: a pulse that began in time may still be going on
 
 FORGET_FIRST_S, FORGET_MOST_S = 2.0, 600.0  # between tries to have a device forget a face
@@ -71,9 +72,13 @@ class Executor:
         self._tell = tell
 
     # ------------------------------------------------ for the mailbox
-    def perform(self, effect: f.Effect) -> None:
+    def perform(self, effect: f.Effect, *, late: bool = False) -> None:
         not_after = self._clock.monotonic() + self._life_s
-        if isinstance(effect, f.Unlock):
+        if late and isinstance(effect, f.Unlock):
+            self._say(UnlockOutcome(effect.bay, effect.grant, str(Sent.NOT_SENT), TOO_LATE))
+        elif late and isinstance(effect, f.CloseGate):
+            self._say(CloseOutcome(effect.bay, str(Sent.NOT_SENT), TOO_LATE))
+        elif isinstance(effect, f.Unlock):
             self._spawn(self._unlock(effect, not_after), f"unlock {effect.bay}")
         elif isinstance(effect, f.CloseGate):
             self._spawn(self._close(effect, not_after), f"close {effect.bay}")

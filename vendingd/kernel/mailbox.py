@@ -43,7 +43,9 @@ class Unavailable(Exception):
 class Performer(Protocol):
     """Runs effects; the executor."""
 
-    def perform(self, effect: Effect) -> None: ...
+    def perform(self, effect: Effect, *, late: bool = False) -> None:
+        """`late`: its commit took so long that nothing is to move by it; it still has its outcome."""
+        ...
 
     def foresee(self, effect: Effect) -> None:
         """It was decided, and will be performed once its commit is durable, unless that fails."""
@@ -62,7 +64,7 @@ class Performer(Protocol):
 class _Open:
     """What the next commit will hold."""
 
-    entries: list[tuple[Item, Step]] = field(default_factory=list)  # published with the commit
+    entries: list[tuple[Item, Step, float]] = field(default_factory=list)  # with when each was stepped; published later
     outcomes: list[Event] = field(default_factory=list)
     records: list[NewRecord] = field(default_factory=list)
     state: dict[Key, Aggregate | None] = field(default_factory=dict)
@@ -260,7 +262,7 @@ class Mailbox:
         must_wait = made.urgent or open_.urgent or self._committing is not None
         if must_wait and (made.durable or made.changes or item.reply is not None):
             open_.urgent = True if made.urgent else open_.urgent
-            open_.entries.append((item, made))
+            open_.entries.append((item, made, now.mono))
             for effect in made.effects:
                 self._performer.foresee(effect)
         else:
@@ -273,12 +275,14 @@ class Mailbox:
         routine = made.records and all(record.kind in ROUTINE for record in made.records)
         return max(self._linger_s, ROUTINE_LINGER_S) if routine else self._linger_s
 
-    def _publish(self, item: Item, made: Step) -> None:
+    def _publish(self, item: Item, made: Step, stepped_mono: float | None = None) -> None:
         self.world.apply(made.changes)
         if made.changes or made.records:
             self._on_published(made.changes, made.records)
+        # The machine said meanwhile that it is unavailable: whoever asked has gone, and somebody else stands there.
+        late = stepped_mono is not None and self._clock.monotonic() - stepped_mono > SLOW_COMMIT_S
         for effect in made.effects:
-            self._performer.perform(effect)
+            self._performer.perform(effect, late=late)
         if item.reply is not None and not item.reply.done():
             item.reply.set_result(made)
 
@@ -324,10 +328,12 @@ class Mailbox:
     def _let_through(self) -> None:
         """What only waited for the commit before it is seen now; it rides with the next one."""
         entries, self._open.entries = self._open.entries, []
-        for item, made in entries:
-            self._publish(item, made)
+        for item, made, stepped in entries:
+            self._publish(item, made, stepped)
         if self._open and self._linger is None:
-            self._linger_for(min((self._may_wait(made) for _, made in entries if made.durable), default=self._linger_s))
+            self._linger_for(
+                min((self._may_wait(made) for _, made, _ in entries if made.durable), default=self._linger_s)
+            )
 
     async def _commit_one(self, open_: _Open) -> None:
         watch = asyncio.get_running_loop().call_later(SLOW_COMMIT_S, self._too_slow)
@@ -347,8 +353,8 @@ class Mailbox:
             self.slow = False
         for event in open_.outcomes:
             self._performer.journalled(event)
-        for item, made in open_.entries:
-            self._publish(item, made)
+        for item, made, stepped in open_.entries:
+            self._publish(item, made, stepped)
         if committed is not None:
             self._on_committed(committed)
 
@@ -358,7 +364,7 @@ class Mailbox:
     # ------------------------------------------------ failure
     def _drop(self, open_: _Open) -> None:
         why = Unavailable("the journal cannot be written")
-        for item, _ in open_.entries:
+        for item, _, _ in open_.entries:
             if item.reply is not None and not item.reply.done():
                 item.reply.set_exception(why)
 

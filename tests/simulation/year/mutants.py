@@ -18,20 +18,20 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[3]
-FOLDERS = ("fsm", "drivers", "vendingd", "hw_sim", "tests/simulation/year")
+FOLDERS = ("fsm", "drivers", "vendingd", "hw_sim", "tests/simulation/disk", "tests/simulation/year")
 
 Change = tuple[str, str, str]  # file, what stands there, what is put instead
 MUTANTS: dict[str, tuple[Change, ...]] = {
     "pulse before the commit": (
         ("vendingd/kernel/mailbox.py", "self._performer.foresee(effect)", "self._performer.perform(effect)"),
-        ("vendingd/kernel/executor.py", "    def perform(self, effect: f.Effect) -> None:\n",
-         "    def perform(self, effect: f.Effect) -> None:\n"
+        ("vendingd/kernel/executor.py", "    def perform(self, effect: f.Effect, *, late: bool = False) -> None:\n",
+         "    def perform(self, effect: f.Effect, *, late: bool = False) -> None:\n"
          "        if effect in self.__dict__.setdefault('_once', []):\n            return\n"
          "        self._once.append(effect)\n"),
     ),
     "pulse although the commit failed": (
         ("vendingd/kernel/mailbox.py", "            self._drop(open_)\n            raise\n",
-         "            for item, made in open_.entries:\n                self._publish(item, made)\n            raise\n"),
+         "            for item, made, _ in open_.entries:\n                self._publish(item, made)\n            raise\n"),
     ),
     "pulse repeated after a restart": (
         ("vendingd/app.py", "        self.recovery.begin()\n",
@@ -41,8 +41,11 @@ MUTANTS: dict[str, tuple[Change, ...]] = {
          "                self.executor.perform(fx.Unlock(row.id, row.grant.id))\n"),
     ),
     "unlock sent twice": (
-        ("vendingd/kernel/executor.py", "        self._say(UnlockOutcome(",
-         "        await lock.unlock(channel, not_after_mono=not_after)\n        self._say(UnlockOutcome("),
+        (
+            "vendingd/kernel/executor.py",
+            '        _log.info("unlock %s',
+            '        await lock.unlock(channel, not_after_mono=not_after)\n        _log.info("unlock %s',
+        ),
     ),
     "unlock outlives its time": (
         ("drivers/locks/bus.py", "        if not self._link.up:\n            return Outcome(", "        if False:\n            return Outcome("),

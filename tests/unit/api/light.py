@@ -50,7 +50,7 @@ class NoHands:
     def __init__(self) -> None:
         self.effects: list[Effect] = []
 
-    def perform(self, effect: Effect) -> None:
+    def perform(self, effect: Effect, *, late: bool = False) -> None:
         self.effects.append(effect)
 
     def foresee(self, effect: Effect) -> None:

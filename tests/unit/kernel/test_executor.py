@@ -94,3 +94,26 @@ def test_a_pin_is_checked_outside_the_loop_of_events() -> None:
         return told
 
     assert simulate(story())[-1] == PinChecked("front", 3, "r1", True)
+
+
+async def test_what_is_late_does_not_move_and_says_so() -> None:
+    told: list[Event] = []
+    device = Device(sends)
+
+    async def pin(effect: CheckPin) -> bool | None:
+        return None
+
+    executor = Executor(
+        clock=LoopClock(),
+        locks={"b1": (device, 7)},
+        gates={},
+        check_pin=pin,
+        life_s=5.0,
+        spawn=lambda coro, name: asyncio.get_running_loop().create_task(coro),
+    )
+    executor.connect(told.append)
+    executor.perform(Unlock("b1", "b1.1"), late=True)
+    await asyncio.sleep(0)
+    assert device.calls == [] and [(t.sent, t.grant) for t in told if isinstance(t, UnlockOutcome)] == [
+        ("not_sent", "b1.1")
+    ]

@@ -17,7 +17,7 @@ from tests.unit.fsm.machine import T0, layout
 from vendingd.journal.api import Batch, Committed, StoreError, StoreErrorKind
 from vendingd.journal.memory import Fault, MemoryDisk, MemoryStore
 from vendingd.kernel.inbox import CLI_LIMIT, Busy
-from vendingd.kernel.mailbox import LINGER_S, Mailbox, Unavailable
+from vendingd.kernel.mailbox import LINGER_S, SLOW_COMMIT_S, Mailbox, Unavailable
 
 
 class HeldStore(MemoryStore):
@@ -57,6 +57,7 @@ class Rig:
     failures: list[StoreError] = field(default_factory=list)
     fatal: list[BaseException] = field(default_factory=list)
     published: list[str] = field(default_factory=list)
+    too_late: list[Effect] = field(default_factory=list)
     turns: int = 0
     linger_s: float = LINGER_S
     told: list[e.Event] = field(default_factory=list)
@@ -85,8 +86,8 @@ class Rig:
         self.turns += 1
 
     # the performer
-    def perform(self, effect: Effect) -> None:
-        self.performed.append(effect)
+    def perform(self, effect: Effect, *, late: bool = False) -> None:
+        (self.too_late if late else self.performed).append(effect)
 
     def foresee(self, effect: Effect) -> None:
         self.foreseen.append(effect)
@@ -153,6 +154,20 @@ async def test_nothing_moves_and_nobody_is_told_before_the_commit() -> None:
     assert rig.performed == [Unlock("b1", "b1.1")]
     authorised = [r.kind for r in rig.store.batches[-1].records]
     assert "bay.unlock_authorised" in authorised, "the authorisation was in the commit that the pulse waited for"
+
+
+async def test_after_a_commit_that_took_too_long_nothing_moves() -> None:
+    """Whoever showed the pass was told "unavailable" and has gone; the bay would open for whoever stands there now."""
+    rig = await Rig().start()
+    rig.mailbox.post(e.DeadlineReached("rental", "r1", "window_open", 1))
+    await rig.settle()
+    rig.store.gate.clear()
+    reply = rig.show()
+    await turn()
+    rig.clock.ahead += SLOW_COMMIT_S + 1
+    rig.store.gate.set()
+    assert (await reply).refused is None
+    assert rig.performed == [] and rig.too_late == [Unlock("b1", "b1.1")], "it is told, for its one outcome"
 
 
 async def test_events_during_a_commit_share_the_next_one() -> None:
