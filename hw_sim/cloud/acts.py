@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -32,6 +33,7 @@ class Acts:
         self._seen, self._keys_changed = seen, keys_changed
         self.names: Mapping[str, Callable[[Json], Json]] = {
             "put_reservation": self.put_reservation,
+            "badge_key": self.badge_key,
             "cancel": self.cancel,
             "extend": self.extend,
             "purchase": self.purchase,
@@ -73,9 +75,13 @@ class Acts:
         for name in _TIMES:
             if name in args:
                 put[name] = rfc3339(posix(args.pop(name), now))
-        for name in ("holder", "asset", "class", "demands"):
+        for name in ("holder", "asset", "class", "demands", "face", "badges"):
             if name in args:
                 put[name] = args.pop(name)
+        if "badge" in args:  # as it is read; the wire has its hash
+            put["badges"] = [self._book.badge(args.pop("badge"))]
+        for name in [name for name, value in put.items() if value is None]:
+            del put[name]
         pin = args.pop("pin", None)
         params = {k: args.pop(f"pin_{k}") for k in ("m", "t", "p") if f"pin_{k}" in args}
         if pin is not None:
@@ -143,9 +149,15 @@ class Acts:
         raise ValueError("kind: unlock or availability")
 
     def directory(self, args: Json) -> Json:
-        """put: assets {id, class, tags, rental?} and remove: ids, either or both."""
+        """put: assets {id, class, tags, rental?, authorisers?} and remove: ids, either or both.
+
+        `authorisers` are badges as they are read; the wire has their hashes.
+        """
         machine, ids = args.pop("machine", None), []
         if put := args.pop("put", []):
+            for asset in put:
+                if "authorisers" in asset:
+                    asset["authorisers"] = [self._book.badge(one) for one in asset["authorisers"]]
             self._book.put_assets(put)
             assets = [self._book.directory[a["id"]] for a in put]
             ids.append(self._book.add({"kind": "directory.put", "assets": assets}, machine))
@@ -176,6 +188,13 @@ class Acts:
         return out
 
     # ------------------------------------------------ passes, anchors
+    def badge_key(self, args: Json) -> Json:
+        """The site's key for badges, by which `badge` and `authorisers` are hashed: 32 bytes in base64."""
+        self._book.badge_key = base64.b64decode(_take(args, "key"), validate=True)
+        if len(self._book.badge_key) != 32:
+            raise ValueError("key: 32 bytes are expected")
+        return {}
+
     def sign_pass(self, args: Json) -> Json:
         """The pass of a reservation, or of one that only it names. Any claim can be given; null omits it.
 

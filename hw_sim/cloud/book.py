@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hmac
 import time
 from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
@@ -56,6 +57,7 @@ class Book:
         self.bookings: dict[str, Booking] = {}
         self.directory: dict[str, Json] = {}
         self.revoked: list[str] = []
+        self.badge_key = b""
         self.generation = 1
         self._rentals_made = 0
         self._news = asyncio.Event()
@@ -148,6 +150,12 @@ class Book:
         salt = self.random.randbytes(16)
         digest = Argon2id(salt=salt, length=32, iterations=t, lanes=p, memory_cost=m).derive(pin.encode())
         return {"alg": "argon2id", "salt": b64url(salt), "hash": b64url(digest), "m": m, "t": t, "p": p}
+
+    def badge(self, text: str) -> str:
+        """What a badge is known by: HMAC-SHA-256 under the site's key."""
+        if not self.badge_key:
+            raise ValueError("badge: say the site's key first (badge_key)")
+        return b64url(hmac.digest(self.badge_key, text.encode(), "sha256"))
 
     # ------------------------------------------------ directory
     def put_assets(self, assets: Sequence[Json]) -> None:

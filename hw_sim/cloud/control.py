@@ -84,7 +84,7 @@ class ControlServer:
             row: Json = dict(self._receipts.ledger.rentals.get(rental, {"state": None, "history": []}))
             booking = self._book.bookings.get(rental)
             if booking is not None:
-                put = {k: v for k, v in booking.put.items() if k != "pin"}
+                put = {k: v for k, v in booking.put.items() if k not in ("pin", "face")}
                 row |= {"booked": booking.state, "version": booking.version, "put": put, "pin": booking.pin}
             out[rental] = row
         return web.json_response(out)

@@ -6,6 +6,8 @@ import this.
     python -m vendingd.identity.tool sign west-2030.private.json --issuer https://rent.example \\
         --rental r-1 --audience tower-01 --class car --valid-s 3600
     python -m vendingd.identity.tool pin < pin.txt
+    python -m vendingd.identity.tool badge-key --out badge.key
+    echo nfc:04112233 | python -m vendingd.identity.tool badge badge.key
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from vendingd.identity import base45, cose
+from vendingd.identity.badges import KEY_BYTES, BadgeKey
 from vendingd.identity.cwt import Pass, claims_of
 from vendingd.identity.keys import Algorithm
 from vendingd.identity.pin import make_verifier
@@ -98,7 +101,7 @@ def _unb64(text: str) -> bytes:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m vendingd.identity.tool", description="Make keys, passes and PIN verifiers."
+        prog="python -m vendingd.identity.tool", description="Make keys, passes, PIN verifiers and hashes of badges."
     )
     act = parser.add_subparsers(dest="act", required=True)
     key = act.add_parser("key", help="make a private key")
@@ -118,6 +121,10 @@ def _parser() -> argparse.ArgumentParser:
     sign.add_argument("--due-s", type=float, help="due so many seconds from now")
     sign.add_argument("--valid-s", type=float, default=3600.0, help="valid for so many seconds from now")
     act.add_parser("pin", help="print the verifier of the PIN on standard input")
+    made = act.add_parser("badge-key", help="make a site's key for badges")
+    made.add_argument("--out", type=Path, required=True, help="a new file, readable by its owner alone")
+    hashed = act.add_parser("badge", help="print the hash of the badge on standard input, such as nfc:04112233")
+    hashed.add_argument("key", type=Path, help="file of the site's key for badges")
     return parser
 
 
@@ -148,6 +155,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             holder=args.holder,
         )
         sys.stdout.write(sign_pass(json.loads(args.key.read_text()), said) + "\n")
+    elif args.act == "badge-key":
+        with os.fdopen(os.open(args.out, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(base64.b64encode(secrets.token_bytes(KEY_BYTES)).decode() + "\n")
+    elif args.act == "badge":
+        sys.stdout.write(BadgeKey.load(args.key).hash(sys.stdin.readline().strip()) + "\n")
     else:
         sys.stdout.write(json.dumps(make_verifier(sys.stdin.readline().strip())) + "\n")
     return 0

@@ -12,6 +12,7 @@ from vendingd.cloud import instructions as ins
 from vendingd.cloud.parse import from_value, parse
 
 B64_32 = "A" * 43
+BADGE = "h" * 43
 PUT: dict[str, Any] = {
     "id": "i-1",
     "kind": "reservation.put",
@@ -32,6 +33,8 @@ PUT: dict[str, Any] = {
             "t": 2,
             "p": 1,
         },
+        "face": {"fmt": "vendingd-face-1", "vector": "AAAA"},
+        "badges": [BADGE],
         "pass_exp": "2030-05-01T15:00:00Z",
     },
 }
@@ -65,12 +68,15 @@ def test_a_reservation_is_read_with_every_member() -> None:
         asset_class="car",
         demands=("pass+pin", "pass+face"),
         pin=ins.PinVerifier(bytes(range(16)), bytes(32), 19456, 2, 1),
+        face=ins.FaceTemplate("vendingd-face-1", '{"fmt":"vendingd-face-1","vector":"AAAA"}'),
+        badges=(BADGE,),
         pass_exp=1903878000.0,
     )
 
 
-def test_a_verifier_is_not_in_the_repr() -> None:
-    assert repr(bytes(32)) not in repr(from_value(PUT, "c#1"))
+def test_secrets_are_not_in_the_repr() -> None:
+    said = repr(from_value(PUT, "c#1"))
+    assert repr(bytes(32)) not in said and "AAAA" not in said and BADGE not in said
 
 
 @pytest.mark.parametrize(
@@ -106,6 +112,15 @@ def test_a_verifier_is_not_in_the_repr() -> None:
         ("rental.pin.m", 7168, "rental.pin.m: times t is not"),
         ("rental.pin.m", 262144, None),
         ("rental.demand", ["pass"], "rental.demand: is not known here"),
+        ("rental.demands", ["pass+live-face", "badge+authoriser", "pass"], None),
+        ("rental.face", "template", "rental.face: an object"),
+        ("rental.face.fmt", GONE, "rental.face.fmt: is missing"),
+        ("rental.face.fmt", "Vendingd Face", "rental.face.fmt: a template's format"),
+        ("rental.face.vector", "A" * 20000, "rental.face.fmt: is of a template of more than"),
+        ("rental.face.more", {"a": [1]}, None),
+        ("rental.badges", [], "rental.badges: 1 to 8"),
+        ("rental.badges", ["nfc:04112233"], "rental.badges[0]: a badge's hash"),
+        ("rental.badges", [BADGE, BADGE], "rental.badges: an entry is given twice"),
         ("surprise", 1, "surprise: is not known here"),
     ],
 )
@@ -125,6 +140,17 @@ def test_a_pin_that_is_demanded_everywhere_must_be_there() -> None:
     read = from_value(changed(without, "rental.demands", ["pass+pin"]), "c#1")
     assert isinstance(read, ins.Malformed)
     assert read.why.startswith("rental.pin: is missing")
+
+
+@pytest.mark.parametrize(
+    ("member", "demands"),
+    [("face", ["pass+face", "pass+live-face"]), ("badges", ["badge+pin", "pass+badge"])],
+)
+def test_what_is_demanded_everywhere_must_be_there(member: str, demands: list[str]) -> None:
+    put = changed(PUT, "rental.demands", demands)
+    assert isinstance(from_value(put, "c#1"), ins.PutReservation)
+    read = from_value(changed(put, f"rental.{member}", GONE), "c#1")
+    assert isinstance(read, ins.Malformed) and read.why.startswith(f"rental.{member}: is missing")
 
 
 @pytest.mark.parametrize(
@@ -163,6 +189,10 @@ def test_a_pin_that_is_demanded_everywhere_must_be_there() -> None:
         (
             {"kind": "directory.put", "assets": [{"id": "a", "class": "car", "tags": ["6e30"]}]},
             ins.DirectoryPut("i", (ins.DirectoryAsset("a", "car", ("6E30",)),)),
+        ),
+        (
+            {"kind": "directory.put", "assets": [{"id": "a", "class": "car", "tags": [], "authorisers": [BADGE]}]},
+            ins.DirectoryPut("i", (ins.DirectoryAsset("a", "car", (), None, (BADGE,)),)),
         ),
         ({"kind": "directory.remove", "assets": ["a", "b"]}, ins.DirectoryRemove("i", ("a", "b"))),
         ({"kind": "passes.revoke", "rentals": ["r"]}, ins.PassesRevoke("i", ("r",))),

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from vendingd.identity import tool
+from vendingd.identity.badges import BadgeKey
 from vendingd.identity.keys import Algorithm, KeyRing
 from vendingd.identity.passes import PassRead, read_pass
 from vendingd.identity.pin import PinVerifier, matches
@@ -47,3 +48,14 @@ def test_pin(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     monkeypatch.setattr("sys.stdin", io.StringIO("4711\n"))
     assert tool.main(["pin"]) == 0
     assert matches(PinVerifier.from_wire(json.loads(capsys.readouterr().out)), "4711")
+
+
+def test_a_badge_is_hashed_by_a_key_that_is_the_daemons_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    key = tmp_path / "badge.key"
+    assert tool.main(["badge-key", "--out", str(key)]) == 0
+    assert stat.S_IMODE(key.stat().st_mode) == 0o600
+    monkeypatch.setattr("sys.stdin", io.StringIO("nfc:04112233\n"))
+    assert tool.main(["badge", str(key)]) == 0
+    assert capsys.readouterr().out.strip() == BadgeKey.load(key).hash("nfc:04112233")
