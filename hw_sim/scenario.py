@@ -31,7 +31,10 @@ from hw_sim.model.bay import BOLT_KINDS, DOOR_KINDS, BayShape
 from hw_sim.site import SiteError, expand
 
 KNOWN = {"seed", "title", "bay", "bays", "assets", "devices", "timeline"}
-DEVICE_KEYS = {"answer_ms", "pulse_ms", "push", "suffix", "repeat_ms", "fps", "key_gap_ms", "keys"}
+DEVICE_KEYS = {
+    "answer_ms", "pulse_ms", "push", "suffix", "repeat_ms", "fps", "key_gap_ms", "keys",
+    "enrolled", "serial",  # of a face module: {person = number}
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
