@@ -105,7 +105,10 @@ class Timers:
             entry = heapq.heappop(heap)
             if self._live(entry):
                 _, kind, key, name, n = entry
-                del self._known[kind, key][name]
+                known = self._known[kind, key]
+                del known[name]
+                if not known:  # nothing of what is long over stays
+                    del self._known[kind, key]
                 self._post(DeadlineReached(kind, key, name, n))
 
     def stop(self) -> None:

@@ -107,3 +107,19 @@ def test_nothing_to_wait_for_means_no_timer() -> None:
         return rig.timers._handle is None
 
     assert simulate(story()) is True
+
+
+def test_what_has_fired_is_forgotten() -> None:
+    """A machine of years has had many rentals."""
+
+    async def story() -> Rig:
+        rig = Rig()
+        for n in range(3):
+            one = arm(Rental(id=f"r{n}", state=RentalState.READY), "claim", 20.0, "mono", "boot")
+            rig.put(one)
+            await asyncio.sleep(100)
+            rig.put(disarm(one, "claim"))
+        return rig
+
+    rig = simulate(story())
+    assert len(rig.fired) == 3 and rig.timers._known == {}
