@@ -100,6 +100,9 @@ ADVICE: Mapping[str, str] = {
     "unknown_outcome": "`vendingctl incident show ID` lists the outcomes that make sense.",
     "outcome_needed": "A rental hangs on this incident: `vendingctl incident show ID` lists the outcomes.",
     "not_a_gate": "Only a powered gate can be asked to close; close this door by hand.",
+    "still_needed": "Without it the asset may not be handed out, or not be brought back by a badge. "
+    "If it is to go all the same, add --force.",
+    "nothing_kept": "Nothing is left to erase; `vendingctl privacy export ID` shows what there is.",
     "late_opening_awaited": "Its bay may still open late; wait a minute.",
 }
 

@@ -42,7 +42,7 @@ class Resolution(msgspec.Struct, forbid_unknown_fields=True):
 WRONG_WAY = frozenset({"unknown_outcome", "outcome_needed", "asset_inside", "asset_out", "bay_not_concluded"})
 
 
-def _done(step: Step, **said: object) -> Response:
+def done(step: Step, **said: object) -> Response:
     """What was journalled by it, so that nobody has to guess what it did."""
     records = [{"kind": r.kind, "subject": r.subject, "data": dict(r.data)} for r in step.records]
     return answer({"done": True, **said, "records": records})
@@ -60,31 +60,31 @@ async def unlock(call: Call) -> Response:
     bay, said = _bay(call), call.body(Reasoned)
     step = await call.ask(e.TechnicianUnlock(bay, call.who, said.reason))
     grant = next((r.data.get("grant") for r in step.records if r.kind == "bay.unlock_authorised"), None)
-    return Response(202, _done(step, bay=bay, grant=grant).body)
+    return Response(202, done(step, bay=bay, grant=grant).body)
 
 
 async def contents(call: Call) -> Response:
     bay, said = _bay(call), call.body(Contents)
     if (said.asset is None) is not said.empty:
         raise Problem(422, "unprocessable", "asset or empty", 'Send either "asset": "ID" or "empty": true.')
-    return _done(await call.ask(e.SetContents(bay, said.asset, call.who, said.reason)), bay=bay)
+    return done(await call.ask(e.SetContents(bay, said.asset, call.who, said.reason)), bay=bay)
 
 
 async def bay_availability(call: Call) -> Response:
     bay, said = _bay(call), call.body(Availability)
-    return _done(await call.ask(e.SetAvailability(bay, said.in_service, call.who, said.reason)), bay=bay)
+    return done(await call.ask(e.SetAvailability(bay, said.in_service, call.who, said.reason)), bay=bay)
 
 
 async def machine_availability(call: Call) -> Response:
     said = call.body(Availability)
-    return _done(await call.ask(e.SetAvailability(None, said.in_service, call.who, said.reason)))
+    return done(await call.ask(e.SetAvailability(None, said.in_service, call.who, said.reason)))
 
 
 async def clear_alarm(call: Call) -> Response:
     said = call.body(Clear)
     if said.bay is not None and said.bay not in call.machine.layout.bays:
         raise not_found("bay", said.bay)
-    return _done(await call.ask(e.ClearAlarm(said.bay, said.alarm, call.who, said.reason)))
+    return done(await call.ask(e.ClearAlarm(said.bay, said.alarm, call.who, said.reason)))
 
 
 async def resolve(call: Call) -> Response:
@@ -102,7 +102,7 @@ async def resolve(call: Call) -> Response:
     world = call.machine.mailbox.world
     rental = world.rental(known.rental) if known is not None and known.rental is not None else None
     bay = world.bay(known.bay) if known is not None and known.bay is not None else None
-    return _done(
+    return done(
         step,
         rental=rental.id if rental is not None else None,
         rental_state=str(rental.state) if rental is not None else None,
@@ -113,7 +113,7 @@ async def resolve(call: Call) -> Response:
 
 async def reset_attempts(call: Call) -> Response:
     said = call.body(Reasoned)
-    return _done(await call.ask(e.ResetAttempts(call.path["rental"], call.who, said.reason)))
+    return done(await call.ask(e.ResetAttempts(call.path["rental"], call.who, said.reason)))
 
 
 # ---------------------------------------------------------------- the journal itself

@@ -31,6 +31,8 @@ COMMANDS = {
     "clear_alarm": "acting",
     "resolve": "acting",
     "reset_attempts": "acting",
+    "export_kept": "privacy",
+    "erase_kept": "privacy",
     "journal": "stored",
     "verify": "stored",
     "backup": "stored",

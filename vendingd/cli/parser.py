@@ -62,6 +62,7 @@ def build(environment: Mapping[str, str] = os.environ) -> argparse.ArgumentParse
     _look(commands, add)
     _bays(commands, add)
     _rentals(commands, add)
+    _privacy(commands, add)
     _alarms(commands, add)
     _journal(commands, add)
     _offline(commands, add)
@@ -138,6 +139,18 @@ def _rentals(commands: Any, add: Add) -> None:
     reset = add(group, "reset-attempts", "reset_attempts", "give a rental all its tries again")
     reset.add_argument("rental", metavar="ID")
     _reason(reset)
+
+
+def _privacy(commands: Any, add: Add) -> None:
+    group = _group(
+        add(commands, "privacy", None, "what is kept about a rental's holder, and its erasure"), required=True
+    )
+    export = add(group, "export", "export_kept", "print everything that is kept about a rental, as JSON")
+    export.add_argument("rental", metavar="ID")
+    erase = add(group, "erase", "erase_kept", "erase now what a rental's holder could be known by")
+    erase.add_argument("rental", metavar="ID")
+    erase.add_argument("--force", action="store_true", help="also what is still needed to hand out or bring back")
+    _reason(erase)
 
 
 def _alarms(commands: Any, add: Add) -> None:

@@ -264,3 +264,12 @@ async def test_the_environment_names_the_socket(
     monkeypatch.setenv("VENDINGD_SOCKET", str(ctl.api.path))
     assert await asyncio.to_thread(main, ["status"]) == Exit.OK
     assert "m1 at west" in capsys.readouterr().out
+
+
+async def test_what_is_kept_is_exported_and_erased(ctl: Bench) -> None:
+    await ctl.machine.book("r1", asset="car1")
+    said = (await ctl.run("privacy", "export", "r1")).json
+    assert said["state"]["rental"]["id"] == "r1" and {one["subject"] for one in said["records"]} == {"r1"}
+    assert (await ctl.run("privacy", "erase", "r1")).code == Exit.USAGE, "without a reason"
+    ran = await ctl.run("privacy", "erase", "r1", "--reason", "asked by its holder")
+    assert ran.code == Exit.REFUSED

@@ -115,7 +115,9 @@ def test_a_month_offline_is_caught_up_in_order_and_once(path: Path) -> None:
         assert acked == life.last_seq == len(cloud.events)
         trips = [x["subject"] for x in cloud.events if x["type"] == "io.vendingd.rental.returned"]
         assert len(trips) == len(set(trips)) == 64 and alarms == []
-        assert len(life.mailbox.world.of["rental"]) <= 1, "and what it has heard of leaves it, the last with what follows"
+        assert len(life.mailbox.world.of["rental"]) <= 1, (
+            "and what it has heard of leaves it, the last with what follows"
+        )
         await life.stop()
         verdict = verify_file(path, MACHINE)
         assert (verdict.ok, verdict.head_seq) == (True, len(cloud.events))
