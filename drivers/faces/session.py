@@ -73,12 +73,16 @@ class Watch:
         self._counted_mono = 0.0
         self._before: Look | None = None
         self._before_mono = 0.0
+        self._looked_mono = float("-inf")
+        self._away = False  # a look since the last good one showed nobody, or nobody good enough
         self._stuck_mono: float | None = None
         self._restarts = 0
 
     def lives(self, look: Look, at_mono: float) -> bool:
         """Whether this frame is of the same person as the last one, and worth going on with. Raises Broken."""
+        late, self._looked_mono = at_mono - self._looked_mono > GAP_S, at_mono
         if look.refused or look.face is None:
+            self._away = True
             self._word(look.word or LOOK_HERE, at_mono)
             return False
         kind = self.replay.saw(look.digest, look.thumb, at_mono)
@@ -91,12 +95,16 @@ class Watch:
             return False
         self._stuck_mono = None
         if not look.comparable:
+            self._away = True
             self._word(look.word, at_mono)
             return False
-        before, gap = self._before, at_mono - self._before_mono
-        self._before, self._before_mono = look, at_mono
+        before, gap, away = self._before, at_mono - self._before_mono, self._away
+        self._before, self._before_mono, self._away = look, at_mono, False
         if before is not None and gap > GAP_S:
-            self._begin_anew("the face went away", attempt=False)
+            if late and not away:
+                self.reset()
+            else:
+                self._begin_anew("the face went away", attempt=False)
         elif before is not None and not cosine(before.vector, look.vector) >= SAME_FACE:
             self._begin_anew("the face became another one", attempt=True)
         return True

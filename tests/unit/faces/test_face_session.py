@@ -151,13 +151,30 @@ def test_words_are_said_no_faster_than_they_are_read() -> None:
 # ---------------------------------------------------------------- one face
 def test_a_gap_begins_anew_and_a_second_one_ends_it() -> None:
     rig = Rig()
-    rig.see(good(), good())
-    rig.now += 1.1
+    rig.see(good(), good(), *(empty() for _ in range(6)))
     assert rig.see(good(), good()) is None, "the frames before the gap no longer count"
-    rig.now += 1.1
+    rig.see(*(bad(ONE_PERSON) for _ in range(6)))
     result = rig.see(good())
     assert result is not None
     assert (result.finding, result.detail) == (FaceFinding.UNAVAILABLE, "the face went away")
+
+
+def test_a_machine_that_did_not_look_begins_anew_and_blames_nobody() -> None:
+    rig = Rig()
+    for _ in range(4):
+        rig.see(good(), good())
+        rig.now += 1.1
+    assert rig.see(good(), good()) is None
+    assert rig.see(good()) == verified()
+
+
+def test_a_swap_while_nobody_looked_is_still_one() -> None:
+    rig = Rig()
+    rig.see(good(0), good(0))
+    rig.now += 1.1
+    rig.see(good(1), good(1))
+    result = rig.see(good(1))
+    assert result is not None and result.finding is FaceFinding.WRONG
 
 
 def test_the_right_face_after_a_gap_is_verified() -> None:
