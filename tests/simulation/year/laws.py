@@ -79,14 +79,15 @@ class Laws:
 
     def meddled(self) -> None:
         """Somebody else's refusal may stand on a screen for a while."""
-        self.meddled_until = self.run.line.t + 30
+        self.meddled_until = self.run.line.t + 60
 
     def got(self, holder: Holder) -> None:
         """Somebody left with an asset."""
         self.picked += 1
         self.taken[holder.c.rental] = self.run.line.t
         booked = holder.c.asset
-        if booked is not None and holder.asset != booked and not self.blind() and not self.swapped:
+        odd = self.blind() or self.swapped or self.run.line.t < self.meddled_until
+        if booked is not None and holder.asset != booked and not odd:
             self.violation("right hands", f"{holder.name} booked {booked} and was given {holder.asset}")
 
     def parted(self, holder: Holder) -> None:
@@ -227,7 +228,7 @@ class Laws:
                 self.violation("law 6", f"{holder.name} has {holder.asset}, the cloud says {state}")
             without = rental in self.returned or rental not in self.taken
             held = state in ("on_trip", "releasing", "returning", "claimed") and rental not in self.assumed
-            if not out and held and without:
+            if not out and held and without and not self.blind():
                 self.violation("law 6", f"{holder.name} has nothing, the cloud says {state}")
             if resolved and state == "incident":
                 self.violation("an incident has a way out", f"{rental} is still an incident")
