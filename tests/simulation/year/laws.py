@@ -120,7 +120,7 @@ class Laws:
             self.violation("refused without cause", f"{c.rental}: {word}, but nobody took anything")
         elif word == "cancelled" and c.rental not in self.cancelled_at:
             self.violation("refused without cause", f"{c.rental}: {word}, but nobody cancelled it")
-        elif word in ("other_machine", "refused"):
+        elif word == "other_machine" or (word == "refused" and not self.trouble_seen & {"noise", "noise_bus"}):
             self.violation("refused without cause", f"{c.rental}: {word}")
 
     def refused_return(self, holder: Holder, word: str) -> None:
