@@ -293,7 +293,7 @@ ACTS: dict[str, tuple[str, Act]] = {
     "hold_tag": ("terminal, tag | asset, seconds=2 -> tag", _hold_tag),
     "hold_badge": ("terminal, badge, seconds=1 (nfc:04112233; nfc:random, a phone; wiegand26:0123ABC0)", _hold_badge),
     "show_face": ("terminal, person | people, look=live, seconds=5", _show_face),
-    "show_picture": ("device, jpeg | paths, live=true (else the same bytes again and again), seconds=10",
+    "show_picture": ("device, jpeg | paths, seconds=10, live=true (else the same bytes again and again)",
                      _show_picture),
     "hide_picture": ("device", _hide_picture),
     "press_estop": ("", _estop(True)),

@@ -67,7 +67,9 @@ async def test_the_act_takes_a_file_or_base64_and_names_what_is_wrong(tmp_path: 
     acts = Acts(machine)
     assert machine.cameras["cam"] is machine.cameras["face"], "one camera, two devices"
     (tmp_path / "a.jpg").write_bytes(picture(200))
-    await acts.do({"do": "show_picture", "device": "face", "paths": [str(tmp_path / "a.jpg")], "live": False})
+    await acts.do(
+        {"do": "show_picture", "device": "face", "paths": [str(tmp_path / "a.jpg")], "live": False, "seconds": 60}
+    )
     assert await machine.cameras["cam"].picture(0) == picture(200)
     await acts.do({"do": "show_picture", "device": "face", "jpeg": base64.b64encode(picture(90)).decode()})
     assert abs(int(pixels(await machine.cameras["cam"].picture(0))[16:32, 16:48, 0].mean()) - 90) < 4
