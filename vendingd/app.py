@@ -175,6 +175,8 @@ class App:
         self._reopening: asyncio.Task[Any] | None = None
         self._announced = asyncio.Event()  # the manager knows that we are ready
         self.journal_error: StoreError | None = None
+        self._restoring = asyncio.Lock()
+        self._begun: str | None = None  # the epoch that was begun since the journal was opened
         self.last_seq = 0  # of the journal, as far as committed
         self.strangers: list[str] = []  # bays that the journal knows and the site file does not
 
@@ -259,13 +261,20 @@ class App:
         self._tell_status()
 
     async def journal_restored(self, why: str) -> str:
-        """Give what follows a new epoch, so that no name of a record is used twice; returns it. Raises StoreError."""
-        try:
-            epoch = await self.seams.store.new_epoch(why)
-        except StoreError as error:
-            self._journal_failed(error)
-            raise
-        self.bridge.epoch_begun(epoch)
+        """Give what follows a new epoch, so that no name of a record is used twice; returns it. Raises StoreError.
+
+        A journal is put in place while nobody has it open: the cloud's word and a technician's are about the same
+        restore, and the second to come finds the epoch begun. Both are journalled.
+        """
+        async with self._restoring:
+            if self._begun is None:
+                try:
+                    self._begun = await self.seams.store.new_epoch(why)
+                except StoreError as error:
+                    self._journal_failed(error)
+                    raise
+                self.bridge.epoch_begun(self._begun)
+            epoch = self._begun
         self.mailbox.post(JournalRestored(epoch, why))
         return epoch
 
@@ -344,6 +353,7 @@ class App:
         for bay in self.strangers:
             _log.error("bay %s is in the journal and not in the site file; what it holds is kept there", bay)
         self.journal_error = None
+        self._begun = None
         self._keys_changed()
         self.last_seq = loaded.next_seq - 1
         self.bridge.load(self.mailbox.world, self.last_seq, loaded.epochs)
