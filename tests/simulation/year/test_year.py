@@ -56,3 +56,25 @@ def test_who_waits_for_nothing_is_found() -> None:
 
 async def _waits_for_ever(loop: SimLoop) -> None:
     await loop.create_future()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("first", range(1, 401, 50))
+@pytest.mark.parametrize("leg", ["pick-up", "return"])
+@pytest.mark.parametrize("seed", [3, 4])  # the real journal on its disk, and the one in memory
+def test_power_cut_at_every_await(seed: int, leg: str, first: int) -> None:
+    """Every callback of the loop, one after the other, from the moment in which somebody shows a pass."""
+    quiet = plan(seed, 2)
+    one = replace(quiet.customers[0], behaviour="plain", brings="plain", change="", trip_s=30.0)
+    calm = replace(quiet, customers=(one,), troubles=(), end=one.at + 240)
+    run = Run(calm)
+    assert run.play().law == ""
+    shown = [t for t, _ in run.laws.shown[one.rental]]
+    at = shown[0] if leg == "pick-up" else shown[-1]
+    boots = []
+    for n in range(first, first + 50):
+        cut = Trouble(1, at + 0.001, "crash_at", 20.0, {"bay": 1, "n": n, "x": 0.5})
+        result = Run(replace(calm, troubles=(cut,))).play()
+        assert not result.law, f"cut before callback {n}: {result.law}: {result.what}"
+        boots.append(result.boots)
+    assert boots == [2] * 50, "every run had its power cut"
