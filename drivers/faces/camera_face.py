@@ -150,9 +150,7 @@ class CameraFace:
             watch = self._verification(template, hint)
             result = await self._watch(watch, watch.saw, timeout_s)
             return watch.timed_out() if result is None else result
-        except DriverError as exc:
-            return FaceResult(FaceFinding.UNAVAILABLE, detail=str(exc))
-        except ValueError as exc:
+        except (DriverError, ValueError) as exc:
             return FaceResult(FaceFinding.UNAVAILABLE, detail=str(exc))
         finally:
             if watch is not None:
@@ -163,7 +161,7 @@ class CameraFace:
         watch = Enrolment(hint, frozenset(self._earlier))
         try:
             vector = await self._watch(watch, watch.saw, timeout_s)
-        except Broken as exc:
+        except (Broken, ValueError) as exc:
             raise DriverError(str(exc)) from None
         finally:
             self._earlier.extend(watch.replay.digests)
@@ -216,9 +214,10 @@ class CameraFace:
     async def _load(self, workers: Workers) -> None:
         try:
             await workers.process(engine.load, timeout_s=LOAD_S)
-        except (FileNotFoundError, ValueError, ImportError, RuntimeError) as exc:
-            self._tell(f"faces cannot be compared: {exc}")
-            raise DriverError(f"faces cannot be compared: {exc}") from exc
+        except (DriverError, TimeoutError):
+            raise
+        except Exception as exc:  # whatever is wrong there must not end the machine
+            raise self._unfit(exc) from exc
 
     async def _look_on(self, workers: Workers, slot: _Slot, watch: Watch, saw: Callable[[Look, float], T | None]) -> T:
         deaths = 0
@@ -233,11 +232,19 @@ class CameraFace:
                 if deaths >= DEATHS_MOST:
                     raise DriverError("pictures end the process that compares faces: check the camera") from exc
                 continue
-            except RuntimeError as exc:
-                raise DriverError(f"faces cannot be compared: {exc}") from exc
+            except TimeoutError:
+                raise
+            except Exception as exc:  # as in _load
+                raise self._unfit(exc) from exc
             if (result := saw(look, frame.at_mono)) is not None:
                 return result
             await self._clock.sleep_until(started + watch.next_look_s)
+
+    def _unfit(self, exc: Exception) -> DriverError:
+        """The error for a process that answers and cannot compare."""
+        trouble = f"faces cannot be compared: {exc or type(exc).__name__}"
+        self._tell(trouble)
+        return DriverError(trouble)
 
     async def _fill(self, slot: _Slot) -> None:
         """Keep the newest frame in the slot; open the camera again after a loss."""

@@ -324,6 +324,40 @@ async def test_a_process_that_dies_is_replaced_once(rig: Rig) -> None:
     assert (await running).finding is FaceFinding.VERIFIED
 
 
+class Unfit:
+    """Workers whose process cannot compare."""
+
+    def __init__(self, exc: Exception, at: Callable[..., Any]) -> None:
+        self._exc, self._at = exc, at
+
+    async def thread(self, fn: Callable[..., Any], *args: Any) -> Any:
+        return fn(*args)
+
+    async def process(self, fn: Callable[..., Any], *args: Any, timeout_s: float) -> Any:
+        if fn is self._at:
+            raise self._exc
+        return None
+
+    @contextlib.asynccontextmanager
+    async def apart(self) -> AsyncIterator[Unfit]:
+        yield self
+
+
+@pytest.mark.parametrize("at", [engine.load, engine.look])
+@pytest.mark.parametrize(
+    "exc",
+    [FileNotFoundError("x is missing"), ValueError("x"), MemoryError(), RuntimeError("error in"), TimeoutError()],
+    ids=lambda exc: type(exc).__name__,
+)
+async def test_a_process_that_cannot_compare_is_no_attempt(rig: Rig, exc: Exception, at: Callable[..., Any]) -> None:
+    device = CameraFace("face", CameraFaceOptions(url=rig.url), surroundings(Unfit(exc, at)))
+    await rig.show(heads.alone("hopper"))
+    result = await verify(rig, device)
+    assert result.finding is FaceFinding.UNAVAILABLE and result.detail
+    with pytest.raises(DriverError):
+        await device.enrol_face("x", hint=rig.hint, timeout_s=LONG_S)
+
+
 async def test_wrong_model_files_are_told(rig: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / models.DETECTOR.file).write_bytes(b"no network")
     monkeypatch.setattr(models, "folder", lambda: tmp_path)
