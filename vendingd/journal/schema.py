@@ -77,7 +77,7 @@ def connect(path: Path, *, mode: str = "rw", disk: Disk = REAL) -> sqlite3.Conne
     try:
         db.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
         db.execute("PRAGMA trusted_schema = OFF")
-        db.execute("PRAGMA secure_delete = FAST")  # what a row held (a wrapped key) does not stay in freed space
+        db.execute("PRAGMA secure_delete = ON")  # what a row held (a wrapped key) does not stay in freed pages
         db.execute("PRAGMA cell_size_check = ON")
     except sqlite3.Error:
         db.close()
