@@ -29,7 +29,9 @@ from tests.contract.cloud.cloud_support import (
     schema,
     simulated_cloud,
 )
+from vendingd.anchors import signed_text
 from vendingd.cloud import instructions as ins
+from vendingd.identity.keys import KeyRing
 
 
 def complaints(machine: Machine) -> list[str]:
@@ -93,6 +95,26 @@ async def test_every_act_becomes_an_instruction_that_both_understand(tmp_path: P
                 if errors(schema("Instruction"), item):
                     wrong.add(item["id"])
         assert wrong == {none.id, machine.instructions[-1].id}
+
+
+@pytest.mark.parametrize("alg", ["EdDSA", "ES256"])
+async def test_an_anchor_is_signed_as_the_contract_says(tmp_path: Path, alg: str) -> None:
+    async with simulated_cloud(tmp_path) as cloud, connected(cloud) as machine:
+        await cloud.act("rotate_key", alg=alg)
+        machine.happened("machine.started", "tower-01", boot="b")
+        await cloud.events("machine.started")
+        await cloud.act("anchor")
+        await machine.until(lambda: any(isinstance(i, ins.Anchor) for i in machine.instructions))
+        (anchor,) = (i for i in machine.instructions if isinstance(i, ins.Anchor))
+        texts = [k.json for i in machine.instructions if isinstance(i, ins.KeysPut) for k in i.keys]
+        ring = KeyRing.of(())
+        for text in texts:
+            ring = ring.updated(KeyRing.parse_text(f'{{"keys":[{text}]}}'))
+        key = ring.find(anchor.kid)
+        assert key is not None and not key.retired and key.algorithm.jose == alg
+        assert key.verify(anchor.signature, signed_text("tower-01", anchor))
+        assert not key.verify(anchor.signature, signed_text("tower-02", anchor))
+        assert complaints(machine) == []
 
 
 async def test_a_pin_verifier_is_of_that_pin(tmp_path: Path) -> None:
