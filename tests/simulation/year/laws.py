@@ -41,6 +41,7 @@ class Laws:
         self.authorised: dict[str, list[tuple[float, dict[str, Any]]]] = {}
         self.pulses: dict[str, int] = {}
         self.shown: dict[str, list[tuple[float, str]]] = {}
+        self.tags: dict[str, float] = {}  # asset -> when its tag was held to a reader
         self.right_pin: dict[str, float] = {}
         self.taken: dict[str, float] = {}  # rental -> when its holder took an asset
         self.returned: dict[str, float] = {}
@@ -61,6 +62,9 @@ class Laws:
     # ------------------------------------------------ told by people and troubles
     def presented(self, terminal: str, rental: str, holder: Holder) -> None:
         self.shown.setdefault(rental, []).append((self.run.line.t, terminal))
+
+    def held_tag(self, asset: str) -> None:
+        self.tags[asset] = self.run.line.t
 
     def typed(self, terminal: str, rental: str, right: bool) -> None:
         if right:
@@ -152,7 +156,8 @@ class Laws:
         if rental is None:
             return
         t = run.line.t
-        if not any(at > t - IDENTIFIED_S for at, _ in self.shown.get(rental, ())):
+        by_tag = purpose == "return" and self.tags.get(said.get("asset", ""), -1e9) > t - IDENTIFIED_S
+        if not by_tag and not any(at > t - IDENTIFIED_S for at, _ in self.shown.get(rental, ())):
             self.violation("only the holder", f"{bay} opens for {rental}, which nobody has shown")
         holder = run.holders.get(rental)
         if purpose == "release" and holder is not None:

@@ -197,6 +197,7 @@ def show_early(run: Run, h: Holder) -> Person:
     """Somebody has a pass for tomorrow."""
     rental = dict(h.wire, window_from=rfc3339(EPOCH_UTC + run.line.t + 7200), window_to=rfc3339(EPOCH_UTC + 9e7))
     if (yield from place(run, h.c.terminal, h.name)):
+        run.laws.presented(h.c.terminal, h.c.rental, h)
         run.plant.scan(h.c.terminal, run.cloud.sign(rental))
         yield 3.0
         leave(run, h.c.terminal, h.name)
@@ -268,6 +269,7 @@ def bring_back(run: Run, h: Holder, *, tries: int = 25, brings: str = "") -> Per
         if by_tag:
             run.plant.keys(terminal, "A")
             yield 1.5
+            run.laws.held_tag(h.asset)
             run.plant.hold_tag(terminal, h.asset)
         else:
             run.plant.scan(terminal, trip.text)
