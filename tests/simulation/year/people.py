@@ -113,7 +113,7 @@ def bay_offered(run: Run, h: Holder, terminal: str, *, wrong_first: bool = False
         yield 0.4 + 0.2 * h.chance.random()
         said = run.machine.screen(terminal)
         code = said["code"]
-        if said.get("support_ref") == before.get("support_ref") and before["code"] not in ("idle", "black"):
+        if said == before and code not in ("idle", "black"):
             continue
         if code == "enter_pin" and h.c.pin and typed < 3 and terminal == "front":
             typed += 1

@@ -314,7 +314,7 @@ def rubbish(run: Run, t: Trouble) -> None:
 def others_pass(run: Run, t: Trouble) -> None:
     """Somebody shows a copy of a pass that has served, or serves now."""
     known = [h for h in run.holders.values() if h.c.rental in run.laws.taken]
-    if known:
+    if known and run.standing.get("side") is None:
         holder = known[t.about["n"] % len(known)]
         run.laws.presented("side", holder.c.rental, holder)
         run.plant.scan("side", holder.text)
@@ -326,7 +326,8 @@ def two_buttons(run: Run, t: Trouble) -> None:
     known = list(run.holders.values())
     if known:
         holder = known[t.about["n"] % len(known)]
-        for terminal in ("front", "side"):
+        free = [terminal for terminal in ("front", "side") if run.standing.get(terminal) is None]
+        for terminal in free:
             run.laws.presented(terminal, holder.c.rental, holder)
             run.plant.scan(terminal, holder.text)
         run.plant.keys("front", "A12#*#")
