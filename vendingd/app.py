@@ -21,7 +21,6 @@ from drivers.ports import (
     Device,
     DeviceStatus,
     DigitsEntered,
-    FaceVerifier,
     Gate,
     HttpTransport,
     KeyPressed,
@@ -56,7 +55,7 @@ from vendingd.notify import Notifier
 from vendingd.recovery import Recovery
 from vendingd.sensing import Debounce, Sensing
 from vendingd.site.resolved import Site
-from vendingd.wiring import attention, terminals, wiring, with_faces
+from vendingd.wiring import attention, looking, terminals, wiring, with_faces
 
 _log = logging.getLogger(__name__)
 REOPEN_FIRST_S, REOPEN_MOST_S = 0.5, 30.0
@@ -110,9 +109,9 @@ class App:
         self.devices: dict[str, Device] = self._make_devices()
         sealer = Sealer(seams.device_key, token_bytes=seams.token_bytes)
         self.pins = PinFactor(sealer, seams.workers, timeout_s=site.pin.timeout_s)
-        looking = self._looking()
-        self.layout = with_faces(self.layout, looking)
-        self.faces = FaceFactor(sealer, looking, timeout_s=self.layout.timing.face_s)
+        eyes = looking(site, self.devices)
+        self.layout = with_faces(self.layout, eyes)
+        self.faces = FaceFactor(sealer, eyes, timeout_s=self.layout.timing.face_s)
         self.executor = Executor(
             clock=seams.clock,
             locks=self._role(Lock),
@@ -191,15 +190,6 @@ class App:
             spawn=lambda coro, name="driver": self.spawn(coro, name),
         )
         return {d.name: d.driver.make(d.name, d.options, around) for d in self.site.devices.values()}
-
-    def _looking(self) -> dict[str, FaceVerifier]:
-        """Terminal -> the device that compares faces there."""
-        found: dict[str, FaceVerifier] = {}
-        for one in self.site.terminals.values():
-            made: object = self.devices[one.face] if one.face is not None else None
-            if isinstance(made, FaceVerifier):
-                found[one.id] = made
-        return found
 
     def _role(self, role: type[Any]) -> Mapping[str, tuple[Any, int]]:
         wanted = {}

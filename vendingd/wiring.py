@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from drivers.ports import FaceVerifier
+from drivers.ports import Device, FaceVerifier
 from fsm.model import Layout
 from fsm.policy import BIOMETRIC, FACE, LIVE_FACE
 from fsm.values import replace
@@ -55,6 +55,16 @@ def attention(site: Site) -> dict[str, tuple[str, ...]]:
     for one in site.terminals.values():
         wanted[f"visit {one.id}"] = tuple(dict.fromkeys((*one.codes, *((one.face,) if one.face is not None else ()))))
     return wanted
+
+
+def looking(site: Site, devices: Mapping[str, Device]) -> dict[str, FaceVerifier]:
+    """Terminal -> the device that compares faces there."""
+    found: dict[str, FaceVerifier] = {}
+    for one in site.terminals.values():
+        made: object = devices[one.face] if one.face is not None else None
+        if isinstance(made, FaceVerifier):
+            found[one.id] = made
+    return found
 
 
 def with_faces(layout: Layout, looking: Mapping[str, FaceVerifier]) -> Layout:

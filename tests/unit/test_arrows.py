@@ -69,7 +69,6 @@ TIME_CALLS = re.compile(
 LINES_MOST = 500
 LINES_MOST_TESTS = 700  # one case after the other, read one at a time
 LONGER = {
-    "fsm/visit.py": "one table and the functions of its rows",
     "tests/simulation/test_fsm_properties.py": "one random machine: its people, sensors, crashes and laws",
 }
 

@@ -7,12 +7,13 @@ import json
 from dataclasses import replace
 from typing import Any
 
-from drivers.ports import CodeRead, DigitsEntered, KeyPressed, LevelRead, Sense, TagRead
+from drivers.ports import BadgeRead, CodeRead, DigitsEntered, KeyPressed, LevelRead, Sense, TagRead
 from fsm import events as e
 from fsm.model import Now
 from fsm.step import Step
 from tests.unit.fsm.machine import T0
-from vendingd.desk import REPEAT_S, Desk, Keys, Terminals
+from vendingd.desk import BADGE_HELD_S, REPEAT_S, Desk, Keys, Terminals
+from vendingd.identity.badges import BadgeKey
 from vendingd.identity.cwt import Pass
 from vendingd.identity.keys import KeyRing
 from vendingd.identity.tool import make_key, public_jwk, sign_pass
@@ -44,6 +45,7 @@ class Clock:
 
 
 KEY = make_key("k1")
+BADGES = BadgeKey(bytes(range(32)))
 
 
 def desk(**jwk: Any) -> tuple[Desk, Mailbox]:
@@ -54,8 +56,9 @@ def desk(**jwk: Any) -> tuple[Desk, Mailbox]:
         return_keys={("keys", 1): "front"},
         tags={("reader", 1): "front"},
         held_s={"camera": 6.0},
+        badges={("nfc", 1): "front"},
     )
-    keys = Keys(KeyRing.parse({"keys": [public_jwk(KEY) | jwk]}))
+    keys = Keys(KeyRing.parse({"keys": [public_jwk(KEY) | jwk]}), badges=BADGES)
     made = Desk(terminals, keys, mailbox, Clock(), lambda: Now(50.0, T0, True, 0.0, "boot"))  # type: ignore[arg-type]
     return made, mailbox
 
@@ -159,3 +162,56 @@ async def test_delivered_keys_join_the_sites_own_and_a_broken_one_is_left_out() 
     await read(made, code(other), 1.0)
     await read(made, code(), 3.0)
     assert [type(event) for _, event in mailbox.heard] == [e.PassPresented, e.PassPresented]
+
+
+# ---------------------------------------------------------------- badges
+async def badge(made: Desk, number: str, at_mono: float, channel: int = 1) -> None:
+    made.badge(BadgeRead("nfc", number, at_mono, channel))
+    await asyncio.sleep(0)
+
+
+async def test_a_badge_goes_on_as_its_hash_alone() -> None:
+    made, mailbox = desk()
+    await badge(made, "nfc:04112233", 1.0)
+    await badge(made, "nfc:04112233", 1.0, channel=2)
+    assert mailbox.heard == [("front badge", e.BadgePresented("front", BADGES.hash("nfc:04112233")))]
+    assert "04112233" not in repr(mailbox.heard)
+
+
+async def test_a_card_that_lies_on_its_reader_starts_no_return() -> None:
+    made, mailbox = desk()
+    for n in range(20):
+        await badge(made, "nfc:04112233", 1.0 + n * 0.5)
+    assert len(mailbox.heard) == 1
+    await badge(made, "nfc:04112233", 10.5 + BADGE_HELD_S)
+    assert len(mailbox.heard) == 2, "laid on it anew"
+
+
+async def test_a_refused_badge_may_be_tried_again_at_once() -> None:
+    made, mailbox = desk()
+    mailbox.refused = "wait"
+    for n in range(4):
+        await badge(made, "nfc:04112233", 1.0 + n * REPEAT_S)
+    assert len(mailbox.heard) == 4
+
+
+async def test_badge_and_code_do_not_hide_each_other() -> None:
+    made, mailbox = desk()
+    await read(made, code(), 1.0)
+    await badge(made, "nfc:04112233", 1.1)
+    await badge(made, "nfc:0A112233", 1.2)
+    assert [type(event) for _, event in mailbox.heard] == [e.PassPresented, e.BadgePresented, e.BadgePresented]
+
+
+async def test_without_the_sites_key_no_badge_is_anybodys() -> None:
+    made, mailbox = desk()
+    made.keys.badges = None
+    await badge(made, "nfc:04112233", 1.0)
+    assert mailbox.heard == []
+
+
+async def test_digits_belong_to_the_reader_at_which_they_were_typed() -> None:
+    made, mailbox = desk()
+    made.digits(DigitsEntered("pad", "1234", 1.0, 2))
+    made.key(KeyPressed("pad", "return", 1.0, 2))
+    assert mailbox.heard == []

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fsm.policy import (
+    BIOMETRIC,
     KNOWN,
     NAMING,
     Alternatives,
@@ -15,6 +16,7 @@ from fsm.policy import (
     Verdict,
     combined,
     evaluate,
+    plain,
     possible,
     ways,
     without_biometrics,
@@ -231,3 +233,31 @@ def test_the_site_s_mistakes_are_told(row: Any, said: str) -> None:
 
 def test_every_naming_factor_is_known() -> None:
     assert set(KNOWN) > NAMING
+
+
+# ---------------------------------------------------------------- what the pages promise
+@given(POLICIES, FACTORS)
+def test_a_plain_camera_s_face_is_never_alone(required: Alternatives, verified: frozenset[str]) -> None:
+    """Nor is a PIN, nor somebody else's consent, nor all three together."""
+    assert not satisfied(required, verified & {"face", "pin", "authoriser"})
+
+
+@given(POLICIES, FACTORS)
+def test_who_shows_no_face_goes_a_way_without_one(required: Alternatives, verified: frozenset[str]) -> None:
+    shown = verified - BIOMETRIC
+    assert satisfied(required, shown) == satisfied(plain(required), shown)
+    assert without_biometrics(required) == without_biometrics(plain(required))
+
+
+def test_a_second_person_s_consent_is_asked_for_last() -> None:
+    verdict = evaluate(alternatives("pass+pin+authoriser"), {"pass"}, KNOWN)
+    assert (verdict.ask, verdict.accept) == ("pin", {"pin", "authoriser"})
+    verdict = evaluate(alternatives("pass+pin+authoriser"), {"pass", "pin"}, KNOWN)
+    assert verdict.ask == "authoriser"
+
+
+@pytest.mark.parametrize("demanded", [("pass+pin", "badge+pin"), ("pass+live-face", "pass+pin")])
+def test_alternatives_are_met_one_by_one(demanded: tuple[str, ...]) -> None:
+    for one in ways(demanded):
+        assert satisfied(ways(demanded), one)
+        assert not any(satisfied(ways(demanded), one - {factor}) for factor in one)

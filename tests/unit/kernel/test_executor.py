@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from drivers.ports import Outcome, Sent
-from fsm.effects import CheckPin, Unlock
-from fsm.events import Event, PinChecked, UnlockOutcome
+from drivers.ports import DriverError, Outcome, Sent
+from fsm.effects import CheckFace, CheckPin, EraseSecrets, StopFace, Unlock
+from fsm.events import Event, FaceChecked, FaceForgotten, FaceHint, PinChecked, UnlockOutcome
 from tests.unit.virtual import LoopClock, simulate
 from vendingd.kernel.executor import GRACE_S, Executor
 
@@ -117,3 +117,147 @@ async def test_what_is_late_does_not_move_and_says_so() -> None:
     assert device.calls == [] and [(t.sent, t.grant) for t in told if isinstance(t, UnlockOutcome)] == [
         ("not_sent", "b1.1")
     ]
+
+
+# ---------------------------------------------------------------- faces
+class Faces:
+    """A comparison that the test ends; forgetting that fails as often as it says."""
+
+    def __init__(self, failures: int = 0) -> None:
+        self.begun: list[CheckFace] = []
+        self.called_off: list[CheckFace] = []
+        self.word: asyncio.Future[tuple[bool | None, str]] | None = None
+        self.failures = failures
+        self.tried = 0
+
+    async def check(self, effect: CheckFace, hint: Callable[[str], None]) -> tuple[bool | None, str]:
+        self.begun.append(effect)
+        hint("closer")
+        self.word = asyncio.get_running_loop().create_future()
+        try:
+            return await self.word
+        except asyncio.CancelledError:
+            await asyncio.sleep(0.5)  # it takes a camera a moment to look away
+            self.called_off.append(effect)
+            raise
+
+    async def forget(self, rental: str, sealed: str) -> None:
+        self.tried += 1
+        if self.tried <= self.failures:
+            raise DriverError("unplugged") if self.tried % 2 else ZeroDivisionError
+
+
+def looking(faces: Faces) -> tuple[Executor, list[Event]]:
+    told: list[Event] = []
+
+    async def pin(effect: CheckPin) -> bool | None:
+        return None
+
+    executor = Executor(
+        clock=LoopClock(),
+        locks={},
+        gates={},
+        check_pin=pin,
+        life_s=5.0,
+        spawn=lambda coro, name: asyncio.get_running_loop().create_task(coro),
+        check_face=faces.check,
+        forget_face=faces.forget,
+    )
+    executor.connect(told.append)
+    return executor, told
+
+
+FIRST, SECOND = CheckFace("front", 3, 1, "r1", "sealed"), CheckFace("front", 4, 1, "r2", "sealed")
+
+
+def test_a_face_is_compared_and_its_hints_are_told() -> None:
+    async def story() -> list[Event]:
+        faces = Faces()
+        executor, told = looking(faces)
+        executor.perform(FIRST)
+        await asyncio.sleep(1)
+        assert faces.word is not None
+        faces.word.set_result((True, "challenge"))
+        await asyncio.sleep(1)
+        executor.perform(StopFace("front", 3, 1))  # too late: it is over
+        await asyncio.sleep(1)
+        return told
+
+    assert simulate(story()) == [
+        FaceHint("front", 3, 1, "r1", "closer"),
+        FaceChecked("front", 3, 1, "r1", True, "challenge"),
+    ]
+
+
+def test_a_comparison_that_is_called_off_tells_nothing() -> None:
+    async def story() -> tuple[list[Event], Faces]:
+        faces = Faces()
+        executor, told = looking(faces)
+        executor.perform(FIRST)
+        await asyncio.sleep(1)
+        executor.perform(StopFace("front", 3, 2))  # another one's
+        await asyncio.sleep(1)
+        assert faces.called_off == []
+        executor.perform(StopFace("front", 3, 1))
+        await asyncio.sleep(1)
+        return told, faces
+
+    told, faces = simulate(story())
+    assert faces.called_off == [FIRST] and [type(one) for one in told] == [FaceHint]
+
+
+def test_one_device_looks_at_one_person_at_a_time() -> None:
+    async def story() -> Faces:
+        faces = Faces()
+        executor, _ = looking(faces)
+        executor.perform(FIRST)
+        await asyncio.sleep(1)
+        executor.perform(SECOND)
+        executor.perform(StopFace("front", 3, 1))  # of the same step, and no harm to the second
+        await asyncio.sleep(0.1)
+        assert faces.begun == [FIRST], "the first has not looked away yet"
+        await asyncio.sleep(1)
+        return faces
+
+    faces = simulate(story())
+    assert faces.begun == [FIRST, SECOND] and faces.called_off == [FIRST]
+
+
+def test_a_driver_that_raises_has_compared_nothing() -> None:
+    async def story() -> list[Event]:
+        faces = Faces()
+        executor, told = looking(faces)
+        executor.perform(FIRST)
+        await asyncio.sleep(1)
+        assert faces.word is not None
+        faces.word.set_exception(ZeroDivisionError())
+        await asyncio.sleep(1)
+        return told
+
+    assert simulate(story())[-1] == FaceChecked("front", 3, 1, "r1", None, "none")
+
+
+def test_after_the_journal_was_away_nobody_is_looked_at() -> None:
+    async def story() -> Faces:
+        faces = Faces()
+        executor, _ = looking(faces)
+        executor.perform(FIRST)
+        await asyncio.sleep(1)
+        executor.tell_again()
+        await asyncio.sleep(1)
+        return faces
+
+    assert simulate(story()).called_off == [FIRST]
+
+
+def test_a_device_is_asked_to_forget_until_it_has() -> None:
+    async def story() -> tuple[list[Event], Faces]:
+        faces = Faces(failures=4)
+        executor, told = looking(faces)
+        executor.perform(EraseSecrets("r1"))
+        executor.perform(EraseSecrets("r1", "sealed"))
+        await asyncio.sleep(3600)
+        return told, faces
+
+    told, faces = simulate(story())
+    assert told == [FaceForgotten("r1")] and faces.tried == 5

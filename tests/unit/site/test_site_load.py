@@ -17,7 +17,9 @@ from fsm.policy import Policy
 from hw_sim.site import read_site
 from vendingd.site import model
 from vendingd.site.load import load_site
+from vendingd.site.problems import SiteError
 from vendingd.site.resolved import Channel, Site
+from vendingd.wiring import terminals, with_faces
 
 CONFIG = Path(__file__).resolve().parents[3] / "config"
 SHIPPED = sorted(CONFIG.glob("*.toml"))
@@ -239,3 +241,53 @@ def test_loading_takes_no_more_modules_than_the_site_needs() -> None:
     )
     assert "pydantic" in ran.stdout.split()
     assert not {"aiohttp", "gpiozero", "cryptography", "numpy", "zxingcpp"} & set(ran.stdout.split())
+
+
+BADGES = '[devices.nfc]\ndriver = "pn532"\nport = "run/nfc"\n'
+MODULE = '[devices.eye]\ndriver = "fm22x"\nport = "run/eye"\n'
+CAMERA = '[devices.eye]\ndriver = "camera-face"\nurl = "http://127.0.0.1:8080/"\n'
+
+
+@pytest.mark.parametrize(
+    ("devices", "lines", "offers"),
+    [
+        (BADGES, 'badge = "nfc"', {"badge", "authoriser"}),
+        (CAMERA, 'face = "eye"', {"face"}),
+        (MODULE, 'face = "eye"', {"live-face"}),
+        (BADGES + MODULE, 'badge = "nfc"\nface = "eye"', {"badge", "authoriser", "live-face"}),
+    ],
+)
+def test_readers_and_faces_add_what_a_terminal_offers(
+    good: str, load: Load, devices: str, lines: str, offers: set[str]
+) -> None:
+    text = good.replace('keys = "keys.json"', 'keys = "keys.json"\nbadge_key = "keys.json"')
+    text = text.replace("[devices.tags]", f"{devices}[devices.tags]") + lines
+    site = load(text)
+    assert site.layout().terminals["front"].offers == {"pass", "pin"} | offers
+    assert site.identity.badge_key is not None and site.identity.badge_key.is_absolute()
+    wired = terminals(site)
+    assert wired.badges == ({("nfc", 1): "front"} if "nfc" in devices else {})
+
+
+def test_what_a_device_says_of_its_faces_counts(good: str, load: Load) -> None:
+    """Its formats, and whether it proves a living face itself."""
+
+    class Module:
+        formats = frozenset({"fm22x-user"})
+        liveness = "hardware"
+
+    class Camera:
+        formats = frozenset({"vendingd-face-1"})
+        liveness = "challenge"
+
+    layout = load(good).layout()
+    spec = with_faces(layout, {"front": Module()}).terminals["front"]  # type: ignore[dict-item]
+    assert spec.offers == {"pass", "pin", "live-face"} and spec.face_formats == {"fm22x-user"} and spec.keeps_faces
+    spec = with_faces(layout, {"front": Camera()}).terminals["front"]  # type: ignore[dict-item]
+    assert spec.offers == {"pass", "pin", "face"} and spec.face_formats == {"vendingd-face-1"} and not spec.keeps_faces
+
+
+def test_a_reader_of_badges_wants_the_sites_key(good: str, load: Load) -> None:
+    text = good.replace("[devices.tags]", f"{BADGES}[devices.tags]") + 'badge = "nfc"'
+    with pytest.raises(SiteError, match="front reads badges, but there is no key"):
+        load(text)
