@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from drivers.ports import (
-    Attention,
     BadgeRead,
     Clock,
     CodeRead,
@@ -36,9 +35,10 @@ from drivers.ports import (
     Workers,
 )
 from fsm.events import JournalRestored, Tick
-from fsm.model import Aggregate, Bay, BayState, Visit, VisitState
+from fsm.model import Aggregate, Visit
 from fsm.world import Key, Record
 from vendingd.anchors import Anchors
+from vendingd.attending import Attending
 from vendingd.bridge import Bridge
 from vendingd.desk import Desk, Keys, check_face, check_pin
 from vendingd.identity.face import FaceFactor
@@ -167,9 +167,7 @@ class App:
         self.cloud = self._make_cloud()
         self.cloud_alarms: dict[str, str] = {}
         self.bridge.alarm = self._cloud_alarm
-        self._busy: dict[str, set[str]] = {}  # device -> bays and terminals that want its attention
-        self._attending: dict[str, bool] = {}
-        self._attention = attention(site)
+        self.attending = Attending(attention(site), self.devices)
         self.lights = Lights(site, self.devices, self.spawn)
         self._reopening: asyncio.Task[Any] | None = None
         self._announced = asyncio.Event()  # the manager knows that we are ready
@@ -451,7 +449,10 @@ class App:
         self.bridge.published(changes)
         if any(kind == "key" for kind, _ in changes):
             self._keys_changed()
-        self._attend(changes)
+        self.attending.follow(changes)
+        for (kind, key), new in changes.items():
+            if kind == "visit" and isinstance(new, Visit):
+                self.lights.follow(key, new)
         for watcher in tuple(self._watchers):
             watcher(records)
 
@@ -461,26 +462,6 @@ class App:
 
     def _keys_changed(self) -> None:
         self.desk.keys.delivered({k: row.jwk for k, row in self.mailbox.world.of["key"].items()})
-
-    def _attend(self, changes: Mapping[Key, Aggregate | None]) -> None:
-        """Buses of bays in use are polled faster, scanners of visited terminals triggered."""
-        for (kind, key), new in changes.items():
-            if kind == "bay" and isinstance(new, Bay):
-                busy = new.state is not BayState.SECURED or new.grant is not None
-                self._want(f"bay {key}", busy)
-            elif kind == "visit" and isinstance(new, Visit):
-                self._want(f"visit {key}", new.state is not VisitState.IDLE)
-                self.lights.follow(key, new)
-
-    def _want(self, who: str, busy: bool) -> None:
-        for name in self._attention.get(who, ()):
-            wanting = self._busy.setdefault(name, set())
-            (wanting.add if busy else wanting.discard)(who)
-            if self._attending.get(name, False) != bool(wanting):
-                self._attending[name] = bool(wanting)
-                device = self.devices[name]
-                if isinstance(device, Attention):
-                    device.attend(bool(wanting))
 
     # ------------------------------------------------ for the manager, and for whoever watches
     def _tell_status(self) -> None:
