@@ -101,13 +101,8 @@ def _put_reservation(id_: str, fields: Fields) -> PutReservation:
     pin = rental.maybe("pin", _pin)
     face = rental.maybe("face", _face)
     badges = rental.items("badges", _badge, 8) if rental.has("badges") else ()
-    for member, given, words in (
-        ("pin", pin, {"pin"}),
-        ("face", face, {"face", "live-face"}),
-        ("badges", badges, {"badge"}),
-    ):
-        if demands is not None and not given and all(words & set(d.split("+")) for d in demands):
-            raise rental.fail(member, "is missing, and demands ask for it in every alternative")
+    if demands is not None and pin is None and all("pin" in d.split("+") for d in demands):
+        raise rental.fail("pin", "is missing, and demands ask for it in every alternative")
     pass_exp = rental.maybe("pass_exp", utc)
     rental.done()
     return PutReservation(

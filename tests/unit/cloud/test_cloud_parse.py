@@ -143,17 +143,6 @@ def test_a_pin_that_is_demanded_everywhere_must_be_there() -> None:
 
 
 @pytest.mark.parametrize(
-    ("member", "demands"),
-    [("face", ["pass+face", "pass+live-face"]), ("badges", ["badge+pin", "pass+badge"])],
-)
-def test_what_is_demanded_everywhere_must_be_there(member: str, demands: list[str]) -> None:
-    put = changed(PUT, "rental.demands", demands)
-    assert isinstance(from_value(put, "c#1"), ins.PutReservation)
-    read = from_value(changed(put, f"rental.{member}", GONE), "c#1")
-    assert isinstance(read, ins.Malformed) and read.why.startswith(f"rental.{member}: is missing")
-
-
-@pytest.mark.parametrize(
     ("value", "read"),
     [
         (
