@@ -93,7 +93,8 @@ class Holder:
 def place(run: Run, terminal: str, who: str) -> Generator[float, None, bool]:
     """Stand before a terminal, after who stands there now."""
     for _ in range(200):
-        if run.standing.get(terminal) is None:
+        # Who went away in the midst of it is waited for: their screen is not one's own.
+        if run.standing.get(terminal) is None and run.machine.screen(terminal)["code"] != "enter_pin":
             run.standing[terminal] = who
             return True
         yield 2.0 + run.people_chance.random()
@@ -130,7 +131,8 @@ def bay_offered(run: Run, h: Holder, terminal: str, *, wrong_first: bool = False
         elif code not in WAITING:
             h.words.append(code)
             return None
-    h.words.append(run.machine.screen(terminal)["code"])
+    said = run.machine.screen(terminal)
+    h.words.append("idle" if said == before else said["code"])  # what was there before is not said to them
     return None
 
 

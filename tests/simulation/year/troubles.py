@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from tests.simulation.year import people
+from tests.simulation.year.machine import LATENCY_S
 from tests.simulation.year.plan import HOUR, Trouble
 from tests.simulation.year.plant import Bay
 from vendingd.journal.api import AFTER_COMMIT, BEFORE_SYNC, BEFORE_WRITE, StoreErrorKind
@@ -86,11 +87,10 @@ KINDS["disk_io_durable"] = _disk(StoreErrorKind.IO, durable=True)
 
 def _latency(most: float) -> Start:
     def start(run: Run, t: Trouble) -> None:
-        before = run.machine.latency_s
         run.machine.latency_s = (most / 10, most)
 
         def end() -> None:
-            run.machine.latency_s = before
+            run.machine.latency_s = LATENCY_S
 
         over(run, t, end)
 
