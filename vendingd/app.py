@@ -169,6 +169,7 @@ class App:
         self.bridge.alarm = self._cloud_alarm
         self.attending = Attending(attention(site), self.devices)
         self.lights = Lights(site, self.devices, self.spawn)
+        self._reopen_s = REOPEN_FIRST_S
         self._reopening: asyncio.Task[Any] | None = None
         self._announced = asyncio.Event()  # the manager knows that we are ready
         self.journal_error: StoreError | None = None
@@ -364,8 +365,8 @@ class App:
 
     async def _reopen(self) -> None:
         """Until it holds again: reload, sample every level, recover."""
-        pause = REOPEN_FIRST_S
         while True:
+            pause, self._reopen_s = self._reopen_s, min(self._reopen_s * 2, REOPEN_MOST_S)
             await self.seams.clock.sleep_until(self.seams.clock.monotonic() + pause)
             try:
                 loaded = await self.seams.store.open()
@@ -373,7 +374,6 @@ class App:
                 self.journal_error = why
                 self.mailbox.suspend(str(why))
                 self._tell_status()
-                pause = min(pause * 2, REOPEN_MOST_S)
                 continue
             break
         _log.warning("the journal holds again; sensing everything anew")
@@ -457,6 +457,7 @@ class App:
             watcher(records)
 
     def _committed(self, committed: Committed) -> None:
+        self._reopen_s = REOPEN_FIRST_S  # a full disk opens well, too: only a commit shows that it holds
         self.last_seq = max(self.last_seq, committed.last_seq)
         self.bridge.committed(committed)
 

@@ -32,6 +32,7 @@ ROUTINE = frozenset({"bay.unlock_sent", "bay.opened", "bay.closed"})
 ROUTINE_LINGER_S = 15.0
 ACK_LINGER_S = 60.0
 SLOW_COMMIT_S = 10.0
+LATE_S = 5.0  # from a step to its commit: longer, and somebody else may stand at the terminal by now
 
 Published = Callable[[Mapping[Key, Aggregate | None], Sequence[Record]], None]
 
@@ -279,8 +280,7 @@ class Mailbox:
         self.world.apply(made.changes)
         if made.changes or made.records:
             self._on_published(made.changes, made.records)
-        # The machine said meanwhile that it is unavailable: whoever asked has gone, and somebody else stands there.
-        late = stepped_mono is not None and self._clock.monotonic() - stepped_mono > SLOW_COMMIT_S
+        late = stepped_mono is not None and self._clock.monotonic() - stepped_mono > LATE_S
         for effect in made.effects:
             self._performer.perform(effect, late=late)
         if item.reply is not None and not item.reply.done():

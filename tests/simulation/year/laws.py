@@ -80,10 +80,12 @@ class Laws:
         self.trouble_seen.add(kind)
         if kind in ("forged", "rubbish", "others_pass", "two_buttons"):
             self.meddled()
+        if kind.startswith("disk_"):  # answers come so late that they stand before the next one
+            self.meddled(lasts_s)
 
-    def meddled(self) -> None:
-        """Somebody else's refusal may stand on a screen for a while."""
-        self.meddled_until = self.run.line.t + 60
+    def meddled(self, lasts_s: float = 0.0) -> None:
+        """Somebody else's refusal, or door, may stand on a screen for a while."""
+        self.meddled_until = max(self.meddled_until, self.run.line.t + lasts_s + 60)
 
     def got(self, holder: Holder) -> None:
         """Somebody left with an asset."""
@@ -129,7 +131,7 @@ class Laws:
 
     def refused_return(self, holder: Holder, word: str) -> None:
         """Law 4: whoever holds an asset that is known here may bring it back."""
-        if word in FAIR_RETURN or holder.asset is None:
+        if word in FAIR_RETURN or holder.asset is None or self.run.line.t < self.meddled_until:
             return
         if holder.c.rental not in self.taken or holder.c.change in ("purchase", "elsewhere", "cancel_late"):
             return

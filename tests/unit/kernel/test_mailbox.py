@@ -17,7 +17,7 @@ from tests.unit.fsm.machine import T0, layout
 from vendingd.journal.api import Batch, Committed, StoreError, StoreErrorKind
 from vendingd.journal.memory import Fault, MemoryDisk, MemoryStore
 from vendingd.kernel.inbox import CLI_LIMIT, Busy
-from vendingd.kernel.mailbox import LINGER_S, SLOW_COMMIT_S, Mailbox, Unavailable
+from vendingd.kernel.mailbox import LATE_S, LINGER_S, Mailbox, Unavailable
 
 
 class HeldStore(MemoryStore):
@@ -157,14 +157,14 @@ async def test_nothing_moves_and_nobody_is_told_before_the_commit() -> None:
 
 
 async def test_after_a_commit_that_took_too_long_nothing_moves() -> None:
-    """Whoever showed the pass was told "unavailable" and has gone; the bay would open for whoever stands there now."""
+    """Whoever showed the pass has gone by now; the bay would open for whoever stands there."""
     rig = await Rig().start()
     rig.mailbox.post(e.DeadlineReached("rental", "r1", "window_open", 1))
     await rig.settle()
     rig.store.gate.clear()
     reply = rig.show()
     await turn()
-    rig.clock.ahead += SLOW_COMMIT_S + 1
+    rig.clock.ahead += LATE_S + 1
     rig.store.gate.set()
     assert (await reply).refused is None
     assert rig.performed == [] and rig.too_late == [Unlock("b1", "b1.1")], "it is told, for its one outcome"
