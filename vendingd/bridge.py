@@ -16,7 +16,7 @@ from vendingd.cloud import instructions as i
 from vendingd.cloud.events import OutRecord
 from vendingd.cloud.uplink import Head
 from vendingd.cloud.uplink import Refused as RefusedByCloud
-from vendingd.identity.face import FaceFactor
+from vendingd.identity.face import FaceError, FaceFactor
 from vendingd.identity.pin import PinError, PinFactor, PinVerifier
 from vendingd.journal.api import Committed, Refused, Store, StoreError
 from vendingd.kernel.inbox import Busy
@@ -135,7 +135,10 @@ class Bridge:
             except PinError as why:
                 return e.Unreadable(one.id, f"rental.pin.{why}")
             pin = self._pins.enrol(one.rental, verifier)
-        face = self._faces.enrol(one.rental, one.face.json) if one.face is not None else None
+        try:
+            face = self._faces.enrol(one.rental, one.face.json) if one.face is not None else None
+        except FaceError as why:
+            return e.Unreadable(one.id, f"rental.face: {why}")
         return e.PutReservation(
             id=one.id,
             version=one.version,

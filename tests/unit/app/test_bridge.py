@@ -70,6 +70,36 @@ async def test_a_pin_arrives_sealed_and_never_enters_the_records() -> None:
     assert rental.pin not in written
 
 
+async def test_a_face_that_nothing_here_compares_is_not_kept() -> None:
+    b = await bridged()
+    made = PinVerifier.from_wire(make_verifier("1234", m=7168, t=5))
+    verifier = i.PinVerifier(made.salt, made.hash, made.m, made.t, made.p)
+    face = i.FaceTemplate("of-tomorrow", '{"fmt":"of-tomorrow","vector":"AAAA"}')
+    both = reservation("i9", demands=("pass+pin", "pass+face"), pin=verifier, face=face)
+    await b.bridge.deliver("c9", [both], False)
+    rental = b.rig.mailbox.world.rental("r2")
+    assert rental is not None and rental.face is None
+    assert b.outcome("i9") == ("accepted", "face_unused")
+
+
+async def test_a_template_that_is_none_is_malformed() -> None:
+    b = await bridged()
+    await b.bridge.deliver("c9", [reservation("i9", face=i.FaceTemplate("x", "no JSON"))], False)
+    assert b.outcome("i9") == ("malformed", "rental.face: a template that is no JSON")
+
+
+async def test_badges_and_second_persons_arrive_as_their_hashes() -> None:
+    b = await bridged()
+    await b.bridge.deliver("c9", [reservation("i9", badges=("b" * 43,))], False)
+    rental = b.rig.mailbox.world.rental("r2")
+    assert rental is not None and rental.badges == ("b" * 43,)
+    guarded = i.DirectoryPut("i10", (i.DirectoryAsset("car9", "car", (), None, ("a" * 43,)),))
+    await b.bridge.deliver("c10", [guarded], False)
+    assert b.rig.mailbox.world.of["asset"]["car9"].authorisers == ("a" * 43,)
+    written = json.dumps([r.data.decode() for batch in b.rig.store.batches for r in batch.records])
+    assert "b" * 43 not in written and "a" * 43 not in written
+
+
 async def test_a_verifier_too_cheap_to_attack_is_malformed() -> None:
     b = await bridged()
     weak = i.PinVerifier(b"s" * 16, b"h" * 32, 8, 1, 1)
