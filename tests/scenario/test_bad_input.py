@@ -112,6 +112,7 @@ def exchange(m: Stand, data: bytes) -> bytes:
     return said
 
 
+@pytest.mark.long
 def test_nonsense_from_the_cloud(m: Stand) -> None:
     """Believed in nothing; said as an alarm where it is about the records; caught up afterwards."""
     text = m.book("r1", "car-1")
@@ -248,6 +249,7 @@ def newer(path: Path) -> None:
         db.execute("PRAGMA user_version = 999")
 
 
+@pytest.mark.long
 def test_a_journal_that_cannot_be_used(m: Stand) -> None:
     """Damaged or newer: it is left as it is, the machine says so and opens nothing, and ends in order."""
     text = m.book("r1", "car-1")
@@ -341,6 +343,7 @@ def test_a_full_disk(mounted: Callable[..., Path], make: Make) -> None:
     m.all_there()
 
 
+@pytest.mark.long
 def test_a_disk_that_turns_read_only(mounted: Callable[..., Path], make: Make, tmp_path: Path) -> None:
     """As ext4 does when its medium fails. A new start on a sound one goes on where it was."""
     if shutil.which("mkfs.ext4") is None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
+
 from tests.scenario.stand import CARS, Stand, fast
 
 Make = Callable[..., Stand]
@@ -53,6 +55,7 @@ def test_a_stuck_bolt_of_a_named_asset_is_said_plainly(make: Make) -> None:
     assert m.pulses("bay-1") == 2 == m.pulses()
 
 
+@pytest.mark.long
 def test_a_door_that_opens_late_belongs_to_its_rental(make: Make) -> None:
     """No bolt sensor: the lapse time decides. A cancellation waits for what becomes of it."""
     m = make(bolt=False, timing=fast(open_timeout_s=1, lapse_s=60))
@@ -71,6 +74,7 @@ def test_a_door_that_opens_late_belongs_to_its_rental(make: Make) -> None:
     assert m.alarms("bay-1") == [] and m.received("incident.opened") == [] and m.pulses() == 1
 
 
+@pytest.mark.long
 def test_a_cancellation_waits_until_nothing_can_open_late(make: Make) -> None:
     m = make(bolt=False, timing=fast(open_timeout_s=1, lapse_s=3))
     text = m.book("r1", "car-1")

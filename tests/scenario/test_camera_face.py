@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from drivers.faces import engine, template
 from drivers.faces.template import Template
 from tests.perf.figures import children
@@ -63,6 +65,7 @@ def test_pass_and_face_release_and_another_face_does_not(make: Make) -> None:
     assert kept and made["vector"].encode() not in written
 
 
+@pytest.mark.long
 def test_the_movements_that_the_screen_asks_for_release(make: Make) -> None:
     m = make(site=site("challenge_steps = 2"))
     text, _ = book(m, "hopper")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
+
 from tests.scenario.stand import FAST, Stand, fast
 
 LASTING = FAST.replace("farewell_s = 1", "farewell_s = 20")  # a refusal stays on the screen until it was read
@@ -32,6 +34,7 @@ def test_cancelled_before_the_release(make: Make) -> None:
     assert m.pulses() == 1 and m.kinds("r1")[-2:] == ["rental.cancelled", "credential.refused"]
 
 
+@pytest.mark.long
 def test_cancelled_during_the_release(make: Make) -> None:
     """Its one outcome waits for the bay's word: with the car gone it came too late, with the car there it holds."""
     m = make(timing=LASTING)

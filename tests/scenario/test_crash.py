@@ -109,6 +109,7 @@ def test_killed_between_pulse_and_door_which_opens_meanwhile(m: Stand) -> None:
     assert m.received("incident.opened") == [] and m.alarms("bay-1") == m.alarms("bay-2") == []
 
 
+@pytest.mark.long
 def test_killed_between_pulse_and_door_which_opens_afterwards(make: Make) -> None:
     """The latch is free still: a late opening belongs to its rental."""
     m = make(scenario=CARS.replace('bolt = "latch"', 'bolt = "latch"\nfree_s = 60'))

@@ -116,6 +116,7 @@ def test_a_disk_that_fills_up_while_a_car_is_fetched(mounted: Mount, make: Make)
     assert m.api.post("/v1/journal/verify", {})["ok"]
 
 
+@pytest.mark.long
 def test_a_disk_that_is_read_only_for_a_while(mounted: Mount, make: Make) -> None:
     """Found so at a start in the middle of a release: nothing opens; written again, it goes on where it was."""
     disk = mounted("-t", "tmpfs", "-o", "size=8m", "tmpfs")

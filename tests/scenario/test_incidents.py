@@ -8,6 +8,8 @@ import subprocess
 import sys
 from typing import Any
 
+import pytest
+
 from tests.scenario.stand import Stand
 
 ME = pwd.getpwuid(os.getuid()).pw_name
@@ -25,6 +27,7 @@ def resolve(incident: str, outcome: str) -> tuple[str, ...]:
     return ("incident", "resolve", incident, "--outcome", outcome, "--reason", "looked inside")
 
 
+@pytest.mark.long
 def test_a_return_that_no_reader_saw_outlives_a_crash_and_ends_by_a_technicians_word(m: Stand) -> None:
     text = m.book("r1", "car-1")
     m.pick_up("r1", "bay-1", text)

@@ -29,6 +29,7 @@ def first_seq(m: Stand) -> int:
     return int(m.api.get("/v1/journal", after=0, limit=1)["records"][0]["seq"])
 
 
+@pytest.mark.long
 def test_records_age_out_behind_the_clouds_anchor(make: Make) -> None:
     """Signed by its key they go, and the machine serves, verifies and starts as before; forged, nothing moves."""
     m = make(timing=FAST + "[journal]\nkeep_days = 0\n")
@@ -54,6 +55,7 @@ def test_records_age_out_behind_the_clouds_anchor(make: Make) -> None:
     assert m.received("bay.alarm_raised") == [] and m.received("incident.opened") == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("said", ["before the start", "after it", "by nobody"])
 def test_a_journal_put_back_from_a_backup(m: Stand, said: str) -> None:
     """What happened since the backup is the cloud's; what happens from now on reaches it under names of its own."""

@@ -9,6 +9,8 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from tests.scenario.stand import CARS, TOWER, Stand
 
 KEY = bytes(range(32))
@@ -39,6 +41,7 @@ def hashed(badge: str) -> str:
     return base64.urlsafe_b64encode(hmac.digest(KEY, badge.encode(), hashlib.sha256)).rstrip(b"=").decode()
 
 
+@pytest.mark.long
 def test_the_enrolled_face_opens_and_another_does_not(make: Make, tmp_path: Path) -> None:
     m = ready(make, tmp_path)
     text = m.book(

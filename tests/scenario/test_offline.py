@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from tests.scenario.stand import TOWER, Stand, fast
 
 DAEMON = (str(Path(__file__).parents[1] / "crash" / "daemon.py"),)
@@ -73,6 +75,7 @@ def test_the_cloud_is_down_for_the_whole_story(make: Make) -> None:
     m.all_there()
 
 
+@pytest.mark.long
 def test_pick_up_and_return_with_network_and_clock_both_bad(make: Make) -> None:
     """A board without a battery starts in 1970 and nobody tells it the time: nothing is refused that need not be."""
     site = TOWER.replace('trust = "assume"', 'trust = "kernel"')

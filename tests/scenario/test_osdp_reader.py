@@ -12,6 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.scenario.stand import TOWER, Stand
 
 KEY = bytes(range(32))
@@ -90,6 +92,7 @@ def test_an_opened_housing_is_an_alarm(make: Make, tmp_path: Path) -> None:
     m.heard("machine.alarm_raised", alarm="tamper")
 
 
+@pytest.mark.long
 def test_a_reader_is_commissioned_while_the_daemon_runs_and_taken_up_by_itself(make: Make, tmp_path: Path) -> None:
     m = ready(make, tmp_path, commissioned=False)
     status = m.until(lambda: down(m), "the reader is down")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from tests.scenario.stand import TOWER, Stand, fast
 
 LASTING = fast(farewell_s=20)  # a refusal stays on the screen until it was read
@@ -30,6 +32,7 @@ def trip(m: Stand, bay: str) -> None:
     m.heard("rental.on_trip")
 
 
+@pytest.mark.long
 def test_guesses_count_across_a_kill_until_a_technician_forgives(make: Make) -> None:
     m = make(timing=LASTING)
     text = book(m)
@@ -62,6 +65,7 @@ def test_guesses_count_across_a_kill_until_a_technician_forgives(make: Make) -> 
     assert m.pulses() == 1 and len(m.received("rental.pin_tried")) == 6
 
 
+@pytest.mark.long
 def test_lock_out_outlives_a_kill_until_the_cloud_forgives(make: Make) -> None:
     """All of it through the local API, as a machine with a screen has it."""
     m = make(timing=LASTING)
@@ -107,6 +111,7 @@ def test_pin_that_the_site_demands(make: Make) -> None:
     m.refused("face", "factor_unavailable")
 
 
+@pytest.mark.long
 def test_something_left_in_the_bay(make: Make) -> None:
     """Opened again with all that the pick-up asked; taken again, it is on its trip again."""
     m = make(timing=LASTING)
@@ -140,6 +145,7 @@ def test_something_left_in_the_bay(make: Make) -> None:
     assert m.pulses() == 4 == len(m.received("bay.unlock_authorised"))
 
 
+@pytest.mark.long
 def test_nothing_is_opened_again_after_the_window(make: Make) -> None:
     m = make(timing=fast(farewell_s=20, reopen_s=0))
     text = book(m)

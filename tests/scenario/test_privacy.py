@@ -122,6 +122,7 @@ def test_nothing_that_was_written_or_told_gives_anybody_away(played: tuple[Stand
     assert not any(HOLDER.encode() in data for data in records)
 
 
+@pytest.mark.long
 def test_what_is_sealed_is_there_until_it_is_erased_and_then_no_more(
     played: tuple[Stand, dict[str, set[bytes]]],
 ) -> None:

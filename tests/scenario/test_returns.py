@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
+
 from tests.scenario.stand import CARS, DIRECTORY, Stand, fast
 
 Make = Callable[..., Stand]
@@ -24,6 +26,7 @@ tag = "00000BAD01"
 )
 
 
+@pytest.mark.long
 def test_a_pass_long_expired_still_brings_back_also_after_an_abandoned_try(make: Make) -> None:
     m = make(timing=fast(pass_leeway_s=0))
     m.pick_up("r1", "bay-1", m.book("r1", "car-1"))
@@ -90,6 +93,7 @@ def test_something_unknown_in_the_return_bay_is_an_incident_with_a_way_out(make:
     assert m.pulses() == 4 and len(m.received("incident.opened")) == 1
 
 
+@pytest.mark.long
 def test_no_empty_bay_is_said_and_a_freed_one_is_used(make: Make) -> None:
     cars = [*DIRECTORY, {"id": "car-3", "class": "car", "tags": ["62E3080003"]}]
     m = make(scenario=MORE, directory=[*cars, {"id": "stranger", "class": "car", "tags": ["00000BAD01"]}])

@@ -6,12 +6,15 @@ import socket
 import time
 from collections.abc import Callable
 
+import pytest
+
 from tests.scenario.stand import TOWER, Stand, fast
 
 LASTING = fast(farewell_s=20)  # a refusal stays on the screen until it was read
 Make = Callable[..., Stand]
 
 
+@pytest.mark.long
 def test_one_pass_at_two_terminals(make: Make) -> None:
     """Whoever was first is served; the copy is told so, at each stage, and takes nothing from the first."""
     m = make(timing=LASTING)
@@ -110,6 +113,7 @@ def test_pass_shown_to_a_camera(make: Make) -> None:
     assert m.pulses() == 1 == len(m.received("rental.claimed"))
 
 
+@pytest.mark.long
 def test_return_by_the_assets_own_tag(make: Make) -> None:
     """One return for each time that somebody asks, and not much later: a car that only passes by opens nothing."""
     site = TOWER.replace('ports = ["tag-desk"]', 'ports = ["tag-desk"]\ngone_ms = 600')

@@ -252,6 +252,7 @@ async def test_double_and_disordered_deliveries_reach_the_machine_as_such(tmp_pa
         assert complaints(machine) == []
 
 
+@pytest.mark.long
 async def test_silence_and_nonsense_on_the_feed_lose_nothing(tmp_path: Path) -> None:
     async with simulated_cloud(tmp_path) as cloud, connected(cloud) as machine:
         await machine.until(lambda: machine.delivered)

@@ -171,6 +171,7 @@ async def test_camera_and_process_are_there_for_the_comparison_only(rig: Rig) ->
     assert gone(pid)
 
 
+@pytest.mark.long
 async def test_an_enrolment_verifies_later(rig: Rig) -> None:
     device = rig.device(challenge=False, template_days=2)
     await rig.show(heads.alone("hopper"))
@@ -212,6 +213,7 @@ async def test_a_printed_face_is_none(rig: Rig) -> None:
     assert "movement" in result.detail
 
 
+@pytest.mark.long
 async def test_another_face_in_the_challenge_is_refused(rig: Rig) -> None:
     """The holder's picture first, then somebody who can move."""
 
@@ -226,12 +228,14 @@ async def test_another_face_in_the_challenge_is_refused(rig: Rig) -> None:
 
 
 # ---------------------------------------------------------------- attacks and troubles in the picture
+@pytest.mark.long
 async def test_a_frozen_picture_is_no_live_camera(rig: Rig) -> None:
     await rig.show(heads.alone("hopper"), live=False)
     result = await verify(rig, rig.device(challenge=False))
     assert result.finding is FaceFinding.UNAVAILABLE and "one picture" in result.detail
 
 
+@pytest.mark.long
 async def test_a_film_that_is_fed_in_again_and_again_is_refused(rig: Rig) -> None:
     film = [heads.lived(heads.alone("hopper", degrees=degrees), degrees) for degrees in (0, 6, 12)]
     await rig.show(*film, live=False)
@@ -239,6 +243,7 @@ async def test_a_film_that_is_fed_in_again_and_again_is_refused(rig: Rig) -> Non
     assert result.finding is FaceFinding.WRONG and "there before" in result.detail
 
 
+@pytest.mark.long
 async def test_the_film_of_the_last_comparison_is_refused(rig: Rig) -> None:
     film = [heads.lived(heads.alone("hopper"), seed) for seed in range(40)]
     device = rig.device(challenge=False)
@@ -249,6 +254,7 @@ async def test_the_film_of_the_last_comparison_is_refused(rig: Rig) -> None:
     assert FaceFinding.WRONG in [result.finding for result in again]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("picture", "word"),
     [
@@ -268,6 +274,7 @@ async def test_what_is_wrong_is_said_and_is_no_attempt(rig: Rig, picture: Callab
 
 
 # ---------------------------------------------------------------- troubles of camera and process
+@pytest.mark.long
 async def test_a_camera_that_is_away_is_no_attempt(rig: Rig) -> None:
     device = rig.device()
     await rig.host.stop()
@@ -310,6 +317,7 @@ async def test_a_cancelled_comparison_leaves_neither_camera_nor_process(rig: Rig
     assert (await verify(rig, device)).finding is FaceFinding.WRONG, "and it serves again"
 
 
+@pytest.mark.long
 async def test_a_process_that_dies_is_replaced_once(rig: Rig) -> None:
     device = rig.device(challenge=False)
     running = asyncio.ensure_future(verify(rig, device))
@@ -368,6 +376,7 @@ async def test_wrong_model_files_are_told(rig: Rig, tmp_path: Path, monkeypatch:
     assert not rig.statuses[0].up and "not the expected one" in rig.statuses[0].detail
 
 
+@pytest.mark.long
 async def test_nobody_is_enrolled_who_is_not_there(rig: Rig) -> None:
     with pytest.raises(DriverError, match="look_here"):
         await rig.device().enrol_face("x", hint=rig.hint, timeout_s=SHORT_S)

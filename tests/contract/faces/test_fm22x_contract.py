@@ -278,6 +278,7 @@ async def test_a_module_that_stays_in_demo_mode_is_down(site: Make) -> None:
     assert result.finding is UNAVAILABLE and "demo mode" in result.detail
 
 
+@pytest.mark.long
 async def test_a_success_in_demo_mode_is_refused_and_takes_the_module_down_until_it_restarts(site: Make) -> None:
     at = await site().up()
     at.module.demo = True
@@ -446,6 +447,7 @@ async def test_a_module_that_restarts_meanwhile_compares_nothing(site: Make) -> 
     assert [status.up for status in at.rig.of(DeviceStatus)] == [True, False, True]
 
 
+@pytest.mark.long
 async def test_a_silent_module_is_down_and_comes_back(site: Make) -> None:
     at = await site(status_s=0.5).up()
     at.module.silent = True
@@ -478,6 +480,7 @@ async def test_a_name_given_by_the_site_is_the_templates(site: Make) -> None:
     assert json.loads(await at.enrol())["device"] == "front-eye"
 
 
+@pytest.mark.long
 async def test_bytes_lost_on_the_way_never_verify_another(site: Make) -> None:
     """One byte in 60 is lost and one in 60 wrong: some comparisons come to nothing, none to the wrong person."""
     at = await site().up()

@@ -93,6 +93,7 @@ async def test_a_new_reader_gets_a_key_and_works_with_it(tmp_path: Path, desks: 
     assert desk.bench.badges() == [BADGE]
 
 
+@pytest.mark.long
 async def test_every_key_is_another(tmp_path: Path, desks: list[Desk]) -> None:
     desk = Desk(tmp_path, ReaderOptions(install=True), ReaderOptions(install=True))
     desks.append(desk)
@@ -121,6 +122,7 @@ async def test_a_reader_without_secure_channel_is_refused(tmp_path: Path, desks:
     assert list(tmp_path.glob("*.key*")) == []
 
 
+@pytest.mark.long
 async def test_no_answer_says_what_to_check(tmp_path: Path, desks: list[Desk]) -> None:
     desk = Desk(tmp_path, ReaderOptions(install=True))
     desks.append(desk)
@@ -130,6 +132,7 @@ async def test_no_answer_says_what_to_check(tmp_path: Path, desks: list[Desk]) -
     assert list(tmp_path.glob("*.key*")) == []
 
 
+@pytest.mark.long
 async def test_a_key_that_is_there_is_kept_unless_said(tmp_path: Path, desks: list[Desk]) -> None:
     desk = Desk(tmp_path, ReaderOptions(install=True))
     desks.append(desk)
@@ -158,6 +161,7 @@ async def test_a_port_in_use_is_left_to_who_has_it(tmp_path: Path, desks: list[D
     assert desk.bench.readers[0].options.install and list(tmp_path.glob("*.key*")) == []
 
 
+@pytest.mark.long
 async def test_a_command_cut_short_is_gone_on_with(tmp_path: Path, desks: list[Desk]) -> None:
     """The reader took the key, and its line was pulled before it could say so: the key must not be lost."""
     desk = Desk(tmp_path, ReaderOptions(install=True))

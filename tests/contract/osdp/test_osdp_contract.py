@@ -170,6 +170,7 @@ async def test_what_a_reader_does_not_know_does_not_take_it_down(bench: MakeBenc
 
 
 # ---------------------------------------------------------------- keys
+@pytest.mark.long
 async def test_another_key_keeps_it_down_and_says_so(bench: MakeBench) -> None:
     one = bench(ReaderOptions(key=OTHER), baud=115200)
     rig = one.start(baud=115200)
@@ -182,6 +183,7 @@ async def test_another_key_keeps_it_down_and_says_so(bench: MakeBench) -> None:
     assert one.tamper() is None and rig.up() is False
 
 
+@pytest.mark.long
 async def test_a_reader_in_installation_mode_is_no_reader(bench: MakeBench) -> None:
     one = bench(ReaderOptions(install=True), baud=115200)
     rig = one.start(baud=115200)
@@ -248,6 +250,7 @@ async def test_unplugged_and_back_and_nothing_of_meanwhile_counts(bench: MakeBen
     assert (one.badges(), one.digits()) == ([BADGE], ["56"])
 
 
+@pytest.mark.long
 async def test_a_silent_reader_is_told_and_comes_back_without_its_old_cards(bench: MakeBench) -> None:
     """The bus is cut behind the adapter: nothing is unplugged, the session goes on where it was."""
     one = bench(baud=115200)
@@ -264,6 +267,7 @@ async def test_a_silent_reader_is_told_and_comes_back_without_its_old_cards(benc
     await rig.until(lambda: bool(one.badges()))
 
 
+@pytest.mark.long
 async def test_it_is_waited_for_from_the_start(bench: MakeBench) -> None:
     one = bench(baud=115200)
     one.bus.silent = True
@@ -320,6 +324,7 @@ async def test_an_adapter_that_hears_itself_is_no_reader(bench: MakeBench) -> No
 
 
 # ---------------------------------------------------------------- several on one line
+@pytest.mark.long
 async def test_readers_of_one_line_are_channels_and_one_alone_can_be_down(bench: MakeBench) -> None:
     one = bench(ReaderOptions(key=KEY), ReaderOptions(key=OTHER), baud=115200)
     paths = (key_file(one.folder / "a.key"), key_file(one.folder / "b.key", OTHER))
