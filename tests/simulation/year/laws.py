@@ -26,6 +26,7 @@ FAIR_RETURN = {
     "thank_you", "take_and_close", "put_and_close", "close_door_now", "already_here", "enter_pin",
 }  # fmt: skip
 BLINDING = {"silent", "stuck", "forced"}
+GARBLING = {"noise", "noise_bus", "late_bus", "repeat", "unplug", "unplug_bus", "echo"}  # a scanner's line in two
 DISTURBING = {"clock_1970", "clock_forward", "clock_back"}
 
 
@@ -126,12 +127,14 @@ class Laws:
             self.violation("refused without cause", f"{c.rental}: {word}, but nobody took anything")
         elif word == "cancelled" and c.rental not in self.cancelled_at:
             self.violation("refused without cause", f"{c.rental}: {word}, but nobody cancelled it")
-        elif word == "other_machine" or (word == "refused" and not self.trouble_seen & {"noise", "noise_bus"}):
+        elif word == "other_machine" or (word == "refused" and not self.trouble_seen & GARBLING):
             self.violation("refused without cause", f"{c.rental}: {word}")
 
     def refused_return(self, holder: Holder, word: str) -> None:
         """Law 4: whoever holds an asset that is known here may bring it back."""
         if word in FAIR_RETURN or holder.asset is None or self.run.line.t < self.meddled_until:
+            return
+        if word == "refused" and self.trouble_seen & GARBLING:
             return
         if holder.c.rental not in self.taken or holder.c.change in ("purchase", "elsewhere", "cancel_late"):
             return
