@@ -1,6 +1,6 @@
 """Finds the face in a frame and makes its vector. Runs in a process of its own: frames are hostile, models large.
 
-Only this module imports cv2, numpy and Pillow, inside functions, so that the daemon can name `look` without
+Imports cv2 and numpy inside functions only, so that the daemon can name `look` without
 loading them. The networks are loaded at the first call and stay as long as the process does.
 """
 
@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import io
-import warnings
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from drivers.faces import gates, models
 from drivers.faces.gates import Face, Look
-from drivers.vision.frames import FRAME_MOST_BYTES, PIXELS_MOST, Frame
+from drivers.vision.frames import Frame
+from drivers.vision.pictures import Refused, bounded, jpeg, raw
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
     Points = NDArray[np.float32]
 
 _DETECT_SIDE = 640  # px, the longer one: an 80 px face of a 1280 px picture still has 40
-_SIDE_MOST = 1920  # larger JPEGs are decoded at a half, a quarter or an eighth
 _OVERLAP = 0.3  # of two boxes that are one face
 _FACES_MOST = 20
 _THUMB_SIDE = 32
@@ -44,10 +42,6 @@ _REFERENCE = (
 class _Networks:
     detector: Any
     recogniser: Any
-
-
-class Refused(ValueError):
-    """A frame that is not a picture, or too large a one."""
 
 
 @functools.cache
@@ -91,41 +85,15 @@ def pixels(frame: Frame) -> Bgr:
     import cv2
     import numpy as np
 
-    if len(frame.data) > FRAME_MOST_BYTES:
-        raise Refused(f"frame of {len(frame.data)} bytes")
+    bounded(frame)
     if frame.kind == "jpeg":
-        return _from_jpeg(frame.data)
-    count, width, height = frame.width * frame.height, frame.width, frame.height
-    per_pixel = 2 if frame.kind == "yuyv" else 1
-    if not 0 < count <= PIXELS_MOST or len(frame.data) < count * per_pixel or (frame.kind == "yuyv" and width % 2):
-        raise Refused(f"{frame.kind} frame of {len(frame.data)} bytes for {width}x{height}")
-    raw = np.frombuffer(frame.data, np.uint8, count * per_pixel)
+        return np.ascontiguousarray(jpeg(frame.data, "RGB")[:, :, ::-1])
+    flat = raw(frame, whole_pairs=True)
     if frame.kind == "yuyv":
-        made = cv2.cvtColor(raw.reshape(height, width, 2), cv2.COLOR_YUV2BGR_YUY2)
+        made = cv2.cvtColor(flat.reshape(frame.height, frame.width, 2), cv2.COLOR_YUV2BGR_YUY2)
     else:
-        made = cv2.cvtColor(raw.reshape(height, width), cv2.COLOR_GRAY2BGR)
+        made = cv2.cvtColor(flat.reshape(frame.height, frame.width), cv2.COLOR_GRAY2BGR)
     return np.asarray(made, np.uint8)
-
-
-def _from_jpeg(data: bytes) -> Bgr:
-    import numpy as np
-    from PIL import Image
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            picture = Image.open(io.BytesIO(data), formats=("JPEG",))
-        width, height = picture.size
-        if width * height > PIXELS_MOST:
-            raise Refused(f"picture of {width}x{height}")
-        part = next(part for part in (1, 2, 4, 8) if max(width, height) <= _SIDE_MOST * part or part == 8)
-        picture.draft("RGB", (width // part, height // part))
-        return np.ascontiguousarray(np.asarray(picture.convert("RGB"))[:, :, ::-1])
-    except Refused:
-        raise
-    except Exception as exc:
-        # a hostile file makes Pillow raise all kinds of things
-        raise Refused(f"not a JPEG picture: {type(exc).__name__}") from exc
 
 
 # ---------------------------------------------------------------- faces

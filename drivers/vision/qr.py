@@ -1,7 +1,7 @@
 """QR codes out of one picture. Runs in a worker process: zbar can abort the process that it is in.
 
-Only this module imports numpy, Pillow, zxing-cpp and pyzbar, and only inside functions, so that the main
-process can name `look` without loading them.
+Imports numpy, Pillow, zxing-cpp and pyzbar inside functions only, so that the main process can name `look`
+without loading them.
 
 Two engines, because they fail on different pictures: zxing-cpp costs about a twelfth and reads close, dense
 and screen images; zbar wins on glare and bright spots, by four strategies of which each reads some that the
@@ -13,12 +13,11 @@ are not there.
 
 from __future__ import annotations
 
-import io
-import warnings
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from drivers.vision.frames import FRAME_MOST_BYTES, PIXELS_MOST, Frame, Seen, acceptable
+from drivers.vision.frames import Frame, Seen, acceptable
+from drivers.vision.pictures import Refused, bounded, jpeg, raw
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,13 +31,8 @@ _ADAPTIVE_DARKER = 0.95  # dark is what is below this part of its surroundings' 
 _GRAIN = 1.3  # px
 _SMEAR, _SHARPER = 2.0, 1.5  # px; how many times the difference from the smeared picture is added
 _LIGHT_PART, _LIGHT_RADIUS = 8, 5  # light changes over some 40 px to each side, modules over a few
-_SIDE_MOST = 1920  # larger JPEGs are decoded at a half, a quarter or an eighth
 _DOUBLE_MOST = 1280
 _CODES_MOST = 8
-
-
-class Refused(ValueError):
-    """A frame that is not a picture, or too large a one."""
 
 
 # ---------------------------------------------------------------- pictures
@@ -46,37 +40,11 @@ def grey(frame: Frame) -> Grey:
     """The frame's grey levels. Raises Refused; never unpacks more than PIXELS_MOST."""
     import numpy as np
 
-    if len(frame.data) > FRAME_MOST_BYTES:
-        raise Refused(f"frame of {len(frame.data)} bytes")
+    bounded(frame)
     if frame.kind == "jpeg":
-        return _from_jpeg(frame.data)
-    pixels = frame.width * frame.height
-    per_pixel = 2 if frame.kind == "yuyv" else 1
-    if not 0 < pixels <= PIXELS_MOST or len(frame.data) < pixels * per_pixel:
-        raise Refused(f"{frame.kind} frame of {len(frame.data)} bytes for {frame.width}x{frame.height}")
-    raw = np.frombuffer(frame.data, np.uint8, pixels * per_pixel)[::per_pixel]  # YUYV: Y is every other byte
-    return np.ascontiguousarray(raw.reshape(frame.height, frame.width))
-
-
-def _from_jpeg(data: bytes) -> Grey:
-    import numpy as np
-    from PIL import Image
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            picture = Image.open(io.BytesIO(data), formats=("JPEG",))
-        width, height = picture.size
-        if width * height > PIXELS_MOST:
-            raise Refused(f"picture of {width}x{height}")
-        part = next(part for part in (1, 2, 4, 8) if max(width, height) <= _SIDE_MOST * part or part == 8)
-        picture.draft("L", (width // part, height // part))
-        return np.asarray(picture.convert("L"))
-    except Refused:
-        raise
-    except Exception as exc:
-        # a hostile file makes Pillow raise all kinds of things
-        raise Refused(f"not a JPEG picture: {type(exc).__name__}") from exc
+        return jpeg(frame.data, "L")
+    step = 2 if frame.kind == "yuyv" else 1  # YUYV: Y is every other byte
+    return np.ascontiguousarray(raw(frame)[::step].reshape(frame.height, frame.width))
 
 
 def _scaled(image: Grey, width: int, height: int) -> Grey:
