@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -9,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.scenario.stand import Stand
+from tests.scenario.stand import Stand, command
 
 
 @pytest.fixture
@@ -23,3 +26,23 @@ def make(tmp_path: Path) -> Iterator[Callable[..., Stand]]:
 def m(make: Callable[..., Stand]) -> Any:
     """The usual tower: three bays, two cars, two terminals."""
     return make()
+
+
+@pytest.fixture
+def mounted(tmp_path: Path) -> Iterator[Callable[..., Path]]:
+    """Mounts a small file system as the daemon's state directory; skips where that is not permitted."""
+    where = tmp_path / "m" / "state"
+
+    def mount(*words: str) -> Path:
+        where.mkdir(parents=True, exist_ok=True)
+        if os.geteuid() != 0 or shutil.which("mount") is None:
+            pytest.skip("mounting needs root")
+        try:
+            command("mount", *words, str(where))
+        except subprocess.CalledProcessError as why:
+            pytest.skip(f"mounting is not permitted here: {why.stderr.decode().strip()}")
+        return where
+
+    yield mount
+    while where.is_mount():
+        command("umount", "-l", str(where))

@@ -143,6 +143,11 @@ bay = "bay-{n}"
 DIRECTORY = [{"id": f"car-{n}", "class": "car", "tags": [f"62E308000{n}"]} for n in (1, 2)]
 
 
+def command(*words: str) -> None:
+    """Run it; what it says stands in the error."""
+    subprocess.run(words, check=True, capture_output=True)
+
+
 class _UnixConnection(HTTPConnection):
     def __init__(self, path: Path, timeout: float) -> None:
         super().__init__("localhost", timeout=timeout)

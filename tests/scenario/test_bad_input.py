@@ -9,15 +9,14 @@ import random
 import shutil
 import socket
 import sqlite3
-import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.scenario.stand import FAST, PATIENCE_S, Stand, fast
+from tests.scenario.stand import FAST, PATIENCE_S, Stand, command, fast
 
 LASTING = FAST.replace("farewell_s = 1", "farewell_s = 20")  # a refusal stays on the screen until it was read
 Make = Callable[..., Stand]
@@ -275,30 +274,6 @@ def test_a_journal_that_cannot_be_used(m: Stand) -> None:
 
 
 # ---------------------------------------------------------------- the disk
-def command(*words: str) -> None:
-    subprocess.run(words, check=True, capture_output=True)
-
-
-@pytest.fixture
-def mounted(tmp_path: Path) -> Iterator[Callable[..., Path]]:
-    """Mounts a small file system; skips where that is not permitted."""
-    where = tmp_path / "m" / "state"
-
-    def mount(*words: str) -> Path:
-        where.mkdir(parents=True, exist_ok=True)
-        if os.geteuid() != 0 or shutil.which("mount") is None:
-            pytest.skip("mounting needs root")
-        try:
-            command("mount", *words, str(where))
-        except subprocess.CalledProcessError as why:
-            pytest.skip(f"mounting is not permitted here: {why.stderr.decode().strip()}")
-        return where
-
-    yield mount
-    while where.is_mount():
-        command("umount", "-l", str(where))
-
-
 def test_a_full_disk(mounted: Callable[..., Path], make: Make) -> None:
     """Full in the middle of a return: the car is in by then, and is said to be once there is room again."""
     disk = mounted("-t", "tmpfs", "-o", "size=3m", "tmpfs")

@@ -7,42 +7,17 @@ import random
 import re
 import shutil
 import sqlite3
-import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from tests.scenario.stand import PATIENCE_S, Stand, fast
+from tests.scenario.stand import PATIENCE_S, Stand, command, fast
 from tests.scenario.test_journal import vendingctl
 
 Make = Callable[..., Stand]
 Mount = Callable[..., Path]
-
-
-def command(*words: str) -> None:
-    subprocess.run(words, check=True, capture_output=True)
-
-
-@pytest.fixture
-def mounted(tmp_path: Path) -> Iterator[Mount]:
-    """Mounts a small file system as the daemon's state directory; skips where that is not permitted."""
-    where = tmp_path / "m" / "state"
-
-    def mount(*words: str) -> Path:
-        where.mkdir(parents=True, exist_ok=True)
-        if os.geteuid() != 0 or shutil.which("mount") is None:
-            pytest.skip("mounting needs root")
-        try:
-            command("mount", *words, str(where))
-        except subprocess.CalledProcessError as why:
-            pytest.skip(f"mounting is not permitted here: {why.stderr.decode().strip()}")
-        return where
-
-    yield mount
-    while where.is_mount():
-        command("umount", "-l", str(where))
 
 
 def says(m: Stand, *words: str) -> None:

@@ -6,7 +6,6 @@ import asyncio
 import json
 import random
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -14,16 +13,13 @@ from drivers.ports import HttpResponse
 from hw_sim.cloud import passes
 from hw_sim.cloud.keys import Keyring
 from hw_sim.cloud.ledger import Ledger
+from hw_sim.cloud.times import posix
 from tests.simulation.year.loop import Timeline
 
 Json = dict[str, Any]
 EPOCH_UTC = 1_800_000_000.0
 ISSUER = "https://id.example"
 PER_ANSWER = 20
-
-
-def rfc3339(utc: float) -> str:
-    return datetime.fromtimestamp(utc, UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
 
 
 @dataclass
@@ -91,11 +87,11 @@ class Cloud:
             "iss": ISSUER,
             "sub": rental["id"],
             "aud": audience or self.machine,
-            "exp": int(parse_time(rental["window_to"])),
-            "nbf": int(parse_time(rental["window_from"])),
+            "exp": int(posix(rental["window_to"])),
+            "nbf": int(posix(rental["window_from"])),
             "iat": int(self.utc()),
             "cti": b"0123456789abcdef",
-            "due": int(parse_time(rental["due"])),
+            "due": int(posix(rental["due"])),
             **{name: rental.get(name) for name in ("asset", "class", "demands", "holder")},
         }
         key = self.keyring.rogue("EdDSA") if forged else self.keyring.current
@@ -104,11 +100,6 @@ class Cloud:
     def forget_cursor(self) -> None:
         self.generation += 1
         self._wake()
-
-    def lose_database(self) -> None:
-        """Everything that was received is gone; the book was kept elsewhere."""
-        self.events.clear()
-        self.last.clear()
 
     # ------------------------------------------------ HttpTransport
     async def request(
@@ -208,7 +199,3 @@ class Cloud:
             if kind == "instruction.outcome":
                 self.outcomes.setdefault(event["subject"], []).append(event["data"])
         return HttpResponse(200, {}, json.dumps({"taken_through": batch[-1]["seq"], "refused": []}).encode())
-
-
-def parse_time(text: str) -> float:
-    return datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()

@@ -52,7 +52,6 @@ class Laws:
         self.assumed: set[str] = set()
         self.meddled_until = 0.0
         self.trouble_seen: set[str] = set()
-        self.opened_n: dict[str, int] = {}
         self.completed = 0
         self.picked = 0
 
@@ -194,7 +193,6 @@ class Laws:
         if seen.what == "opened_all":
             self.violation("one bay", "a frame that opens everything was sent")
         if seen.what == "door_opened":
-            self.opened_n[seen.bay] = self.opened_n.get(seen.bay, 0) + 1
             self.run.opened[seen.bay] = seen.t
         if seen.what != "pulse":
             return

@@ -7,7 +7,7 @@ import heapq
 import itertools
 from collections import deque
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import Any
 
 SPIN_MOST = 200_000  # turns of the loop without time going on: the daemon spins
 
@@ -109,7 +109,3 @@ class SimLoop(asyncio.BaseEventLoop):
 
     def _write_to_self(self) -> None:
         pass
-
-
-def forbidden(*_: object, **__: object) -> NoReturn:
-    raise AssertionError("real time, or real chance, in the simulation")

@@ -12,7 +12,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from fsm import events as e
-from tests.simulation.year.cloud import EPOCH_UTC, rfc3339
+from hw_sim.cloud.times import rfc3339
+from tests.simulation.year.cloud import EPOCH_UTC
 from tests.simulation.year.plan import Customer
 from tests.simulation.year.plant import Bay
 from vendingd.identity.pin import make_verifier

@@ -5,9 +5,10 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import reduce
-from operator import xor
 
+from hw_sim.wires.kerong_cu48 import summed
+from hw_sim.wires.lock_8a import bcc
+from hw_sim.wires.readers import rdm6300
 from tests.simulation.year.loop import Timeline
 from tests.simulation.year.wires import Lines, Port
 
@@ -189,7 +190,7 @@ class Plant:
         buffer = bytearray()
 
         def say(data: bytes) -> None:
-            port.send(data + bytes([reduce(xor, data)]))
+            port.send(bcc(data))
 
         def state(n: int) -> int:
             bay = self.bays.get(f"bay-{n}")
@@ -212,7 +213,7 @@ class Plant:
         def received(data: bytes) -> None:
             buffer.extend(data)
             while len(buffer) >= 5:
-                if buffer[0] in (0x8A, 0x80) and reduce(xor, buffer[:4]) == buffer[4]:
+                if buffer[0] in (0x8A, 0x80) and bcc(buffer[:4]) == buffer[:5]:
                     frame = bytes(buffer[:5])
                     del buffer[:5]
                     obey(frame)
@@ -241,12 +242,12 @@ class Plant:
                     if bay is None or self.says(bay, "bolt"):
                         bits |= 1 << n
                 data = b"\x02\x00\x00\x65" + bits.to_bytes(6, "little") + b"\x03"
-                self.line.after(0.003, lambda: port.send(data + bytes([sum(data) & 0xFF])))
+                self.line.after(0.003, lambda: port.send(summed(data)))
 
         def received(data: bytes) -> None:
             buffer.extend(data)
             while len(buffer) >= 6:
-                if buffer[0] == 2 and buffer[4] == 3 and sum(buffer[:5]) & 0xFF == buffer[5]:
+                if buffer[0] == 2 and buffer[4] == 3 and summed(buffer[:5]) == buffer[:6]:
                     frame = bytes(buffer[:6])
                     del buffer[:6]
                     obey(frame)
@@ -264,7 +265,7 @@ class Plant:
                 return
             tag = self.tags.get(bay.inside or "")
             if tag is not None and "tag" not in bay.frozen and port.wire is not None:
-                port.send(tag_frame(tag))
+                port.send(rdm6300(tag))
             self.line.after(TAG_EVERY_S, lambda: look(boot))
 
         self._readers.append(look)
@@ -276,9 +277,4 @@ class Plant:
         self.port(f"pad-{terminal}").send(keys.encode())
 
     def hold_tag(self, terminal: str, asset: str) -> None:
-        self.port(f"desk-{terminal}").send(tag_frame(self.tags[asset]))
-
-
-def tag_frame(tag: str) -> bytes:
-    """RDM6300: 02, ten hex characters, checksum (XOR of the five bytes), 03."""
-    return b"\x02" + tag.encode() + f"{reduce(xor, bytes.fromhex(tag)):02X}".encode() + b"\x03"
+        self.port(f"desk-{terminal}").send(rdm6300(self.tags[asset]))

@@ -9,7 +9,7 @@ from typing import Any
 
 from fsm import events as e
 from tests.simulation.year import people, sites, troubles
-from tests.simulation.year.cloud import ISSUER, Cloud
+from tests.simulation.year.cloud import Cloud
 from tests.simulation.year.laws import Laws, Violation
 from tests.simulation.year.loop import Stuck, Timeline
 from tests.simulation.year.machine import Machine, export
@@ -177,7 +177,7 @@ class Run:
             if self.busy == 0:
                 break
             self._live(self.line.t + 120)
-        self._serving()
+        self.standing.clear()
         for _ in range(3):
             people.start(self, people.technician(self, rounds=2))
             self._live(self.line.t + 180)
@@ -201,12 +201,6 @@ class Run:
         self.laws.custody(resolved=True)
         self.laws.openings()
         self.laws.alarms()
-
-    def _serving(self) -> None:
-        app = self.machine.app
-        del app
-        for terminal in ("front", "side"):
-            self.standing[terminal] = None
 
     def _fresh(self) -> None:
         """A new customer for each asset that is here: all must be served at the first try."""
@@ -252,6 +246,3 @@ def shrunk(plan: Plan, law: str, *, most: int = 60) -> Plan:
                     at += size
             size //= 2
     return plan
-
-
-__all__ = ["ISSUER", "Result", "Run", "shrunk"]

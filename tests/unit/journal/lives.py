@@ -25,6 +25,7 @@ from vendingd.identity.pin import PinFactor
 from vendingd.identity.seal import Sealer
 from vendingd.journal.api import Committed, Store, StoreError
 from vendingd.journal.store import Journal
+from vendingd.journal.writer import Writer
 from vendingd.kernel.mailbox import Mailbox
 from vendingd.kernel.timers import Timers
 
@@ -249,3 +250,22 @@ class Life:
         found = self.mailbox.world.bay(key)
         assert found is not None, key
         return found
+
+
+def steps_to_load(path: Path, machine: str) -> int:
+    """What a start costs, counted in steps of SQLite's machine, not in seconds."""
+    writer = Writer(path, machine, "b", os.urandom, lambda label: None)
+    writer.open()
+    assert writer._db is not None
+    count = 0
+
+    def tick() -> int:
+        nonlocal count
+        count += 1
+        return 0
+
+    writer._db.set_progress_handler(tick, 1)
+    writer._load(writer._db)
+    writer._db.set_progress_handler(None, 1)
+    writer.close()
+    return count

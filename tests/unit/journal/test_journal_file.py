@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.unit.journal.lives import steps_to_load
 from vendingd.journal import schema, snapshot, writer
 from vendingd.journal.api import (
     AFTER_CHECKPOINT,
@@ -244,23 +245,6 @@ async def _settled(future: object) -> None:
 def test_opening_does_not_grow_with_history(path: Path, record: Record) -> None:
     """Counted in steps of SQLite's machine, not in seconds."""
 
-    def steps_to_load() -> int:
-        writer = writer_of(path)
-        writer.open()
-        assert writer._db is not None
-        count = 0
-
-        def tick() -> int:
-            nonlocal count
-            count += 1
-            return 0
-
-        writer._db.set_progress_handler(tick, 1)
-        writer._load(writer._db)
-        writer._db.set_progress_handler(None, 1)
-        writer.close()
-        return count
-
     def add(n: int) -> None:
         writer = writer_of(path)
         writer.open()
@@ -268,10 +252,10 @@ def test_opening_does_not_grow_with_history(path: Path, record: Record) -> None:
         writer.close()
 
     add(3)
-    few = steps_to_load()
+    few = steps_to_load(path, "tower-01")
     add(20_000)
     assert few > 20
-    assert steps_to_load() <= few
+    assert steps_to_load(path, "tower-01") <= few
 
 
 # ------------------------------------------------------------ schema versions

@@ -14,14 +14,13 @@ import pytest
 
 from drivers.ports import HttpResponse
 from tests.unit.cloud.support import Half
-from tests.unit.journal.lives import HOUR, MACHINE, Life, journal
+from tests.unit.journal.lives import HOUR, MACHINE, Life, journal, steps_to_load
 from tests.unit.virtual import LoopClock, simulate
 from vendingd.cloud.status import Board
 from vendingd.cloud.uplink import Uplink
 from vendingd.journal.api import Batch, Keep, NewRecord, Refused, StateChange
 from vendingd.journal.offline import verify_file
 from vendingd.journal.store import Journal
-from vendingd.journal.writer import Writer
 
 DAY = 24 * HOUR
 
@@ -125,25 +124,6 @@ def test_a_month_offline_is_caught_up_in_order_and_once(path: Path) -> None:
     simulate(story())
 
 
-def steps_to_load(path: Path) -> int:
-    """What a start costs, counted in steps of SQLite's machine, not in seconds."""
-    writer = Writer(path, MACHINE, "b", os.urandom, lambda label: None)
-    writer.open()
-    assert writer._db is not None
-    count = 0
-
-    def tick() -> int:
-        nonlocal count
-        count += 1
-        return 0
-
-    writer._db.set_progress_handler(tick, 1)
-    writer._load(writer._db)
-    writer._db.set_progress_handler(None, 1)
-    writer.close()
-    return count
-
-
 @pytest.mark.long
 async def test_five_years_of_records_behind_their_anchors(path: Path) -> None:
     """A hundred and ten records a day, an anchor each month: a year's worth stays, and a start costs what it did."""
@@ -170,7 +150,7 @@ async def test_five_years_of_records_behind_their_anchors(path: Path) -> None:
         first.append((await store.records(0, 2))[-1].seq)
         if n == 2:
             await store.close()
-            few = steps_to_load(path)
+            few = steps_to_load(path, MACHINE)
             await store.open()
     assert seq > 200_000
     kept = seq - first[-1] + 1
@@ -180,4 +160,4 @@ async def test_five_years_of_records_behind_their_anchors(path: Path) -> None:
     assert verdict.ok and verdict.from_seq == first[-1] - 1 and verdict.checked == kept + 1, verdict
     assert [one.record.seq for one in await store.refused()] == [4 * a_month - 7], "set aside is kept for ever"
     await store.close()
-    assert steps_to_load(path) <= few
+    assert steps_to_load(path, MACHINE) <= few

@@ -24,10 +24,7 @@ class Device:
         return await self.doing(not_after_mono)
 
 
-async def run(doing: Callable[[float], Awaitable[Outcome]]) -> tuple[list[Event], Device, Executor, float]:
-    told: list[Event] = []
-    device = Device(doing)
-
+def executor_of(device: Device, told: list[Event]) -> Executor:
     async def pin(effect: CheckPin) -> bool | None:
         return effect.digits == "1234"
 
@@ -40,6 +37,13 @@ async def run(doing: Callable[[float], Awaitable[Outcome]]) -> tuple[list[Event]
         spawn=lambda coro, name: asyncio.get_running_loop().create_task(coro),
     )
     executor.connect(told.append)
+    return executor
+
+
+async def run(doing: Callable[[float], Awaitable[Outcome]]) -> tuple[list[Event], Device, Executor, float]:
+    told: list[Event] = []
+    device = Device(doing)
+    executor = executor_of(device, told)
     executor.perform(Unlock("b1", "b1.1"))
     await asyncio.sleep(60)
     return told, device, executor, 0.0
@@ -99,19 +103,7 @@ def test_a_pin_is_checked_outside_the_loop_of_events() -> None:
 async def test_what_is_late_does_not_move_and_says_so() -> None:
     told: list[Event] = []
     device = Device(sends)
-
-    async def pin(effect: CheckPin) -> bool | None:
-        return None
-
-    executor = Executor(
-        clock=LoopClock(),
-        locks={"b1": (device, 7)},
-        gates={},
-        check_pin=pin,
-        life_s=5.0,
-        spawn=lambda coro, name: asyncio.get_running_loop().create_task(coro),
-    )
-    executor.connect(told.append)
+    executor = executor_of(device, told)
     executor.perform(Unlock("b1", "b1.1"), late=True)
     await asyncio.sleep(0)
     assert device.calls == [] and [(t.sent, t.grant) for t in told if isinstance(t, UnlockOutcome)] == [
