@@ -1,11 +1,19 @@
-"""Finds frames in a byte stream that may hold junk: resynchronisation and its counters. Knows no protocol."""
+"""Finds frames in a byte stream that may hold junk: resynchronisation and its counters; bits. Knows no protocol."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from itertools import chain
 from typing import Generic, TypeVar
 
 F = TypeVar("F")
+_BITS = [tuple(bool(byte >> bit & 1) for bit in range(8)) for byte in range(256)]
+
+
+def bits(data: Iterable[int]) -> tuple[bool, ...]:
+    """The bits of these bytes, lowest first in each."""
+    return tuple(chain.from_iterable(map(_BITS.__getitem__, data)))
 
 
 class Deframer(ABC, Generic[F]):

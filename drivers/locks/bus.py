@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -102,6 +102,7 @@ class _Board:
     values: list[bool | None]
     told: bool = False  # its levels were reported at least once, be it as None
     answers: bool | None = None  # None: not known yet
+    bits: Sequence[bool] | None = None  # the last full reading, while `values` says nothing newer
     missed: int = 0
     polled_mono: float = float("-inf")
     unlocked_mono: float = float("-inf")
@@ -137,10 +138,11 @@ class LockBus:
         self._statuses = Statuses(name, {str(b.address): range(b.first, b.first + plan.locks) for b in self._boards})
         self._sink: Sink | None = None
         self._unlocks: deque[_Request] = deque()
-        self._wake = asyncio.Event()
+        self._asked = False  # something to do has come since the last look
+        self._pausing: asyncio.Future[None] | None = None
         self._busy = False
         self._expect_until_mono = float("-inf")
-        self._awaited: tuple[int, int | None, asyncio.Future[None]] | None = None  # address, lock or None: states
+        self._awaited: tuple[int, int | None, asyncio.Future[bool]] | None = None  # address, lock or None: states
         self._corrupt = 0
 
     # ------------------------------------------------------------ roles
@@ -157,7 +159,7 @@ class LockBus:
             return Outcome(Sent.NOT_SENT, f"port {self._plan.settings.port} is down")
         done: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
         self._unlocks.append(_Request(self._boards[index], lock + 1, not_after_mono, done))
-        self._wake.set()
+        self._wake()
         return await done  # cancelled: the request is found done and passed over, unless its bytes are leaving
 
     async def sample(self) -> None:
@@ -175,13 +177,13 @@ class LockBus:
             asked.append(asyncio.get_running_loop().create_future())
             board.sampling.append(asked[-1])
             board.urgent = True
-        self._wake.set()
+        self._wake()
         await asyncio.gather(*asked)
 
     def attend(self, busy: bool) -> None:
         """Poll all boards at the busy rate while somebody is there."""
         self._busy = busy
-        self._wake.set()
+        self._wake()
 
     def expect(self) -> None:
         """Begin no poll for a moment: an exchange takes longer than the commit before an unlock."""
@@ -210,7 +212,7 @@ class LockBus:
 
     async def _work(self, wire: ByteWire) -> None:
         while True:
-            self._wake.clear()
+            self._asked = False
             if self._unlocks:
                 await self._unlock(wire, self._unlocks.popleft())
                 continue
@@ -220,7 +222,25 @@ class LockBus:
             if due <= now + EARLY_S:
                 await self._poll(wire, board)
             else:
-                await _within(due - now, self._wake.wait())
+                await self._pause(due - now)
+
+    def _wake(self) -> None:
+        self._asked = True
+        if self._pausing is not None and not self._pausing.done():
+            self._pausing.set_result(None)
+
+    async def _pause(self, seconds: float) -> None:
+        """Until something is asked for, at most this long. A timer of its own: it is most of what an idle bus costs."""
+        if self._asked:
+            return
+        loop = asyncio.get_running_loop()
+        self._pausing = loop.create_future()
+        timer = loop.call_later(seconds, _settle, self._pausing, None)
+        try:
+            await self._pausing
+        finally:
+            self._pausing = None
+            timer.cancel()
 
     def _due(self, board: _Board, now: float) -> float:
         if board.urgent:
@@ -291,17 +311,18 @@ class LockBus:
 
     async def _answer(self, address: int, lock: int | None) -> bool:
         """Wait for the reply to the request that has just left; False where none came in time."""
-        reply: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        reply: asyncio.Future[bool] = loop.create_future()
         self._awaited = (address, lock, reply)
+        timer = loop.call_later(self._plan.reply_timeout_s, _settle, reply, False)
         try:
-            async with asyncio.timeout(self._plan.reply_timeout_s):
-                await reply
-        except TimeoutError:
-            self._family.reset()  # half a frame that nothing will complete
-            return False
+            answered = await reply
         finally:
             self._awaited = None
-        return True
+            timer.cancel()
+        if not answered:
+            self._family.reset()  # half a frame that nothing will complete
+        return answered
 
     # ------------------------------------------------------------ what arrives
     async def _listen(self, wire: ByteWire) -> None:
@@ -329,7 +350,7 @@ class LockBus:
         else:
             self._read(board, frame.bits)
         if self._awaited is not None and self._awaited[:2] == (board.address, lock):
-            _resolve_all([self._awaited[2]])
+            _settle(self._awaited[2], True)
 
     def _pushed(self, board: _Board, lock: int, bit: bool) -> None:
         if lock > self._plan.locks or not board.answers:
@@ -343,7 +364,10 @@ class LockBus:
         if not board.answers:
             board.answers = True
             self._tell(True, "", board)
+        if bits == board.bits:
+            return  # nothing moved
         self._set(board, [self._level(board.first + i, bits[i]) for i in range(self._plan.locks)])
+        board.bits = bits
 
     def _miss(self, board: _Board) -> None:
         if self._clock.monotonic() < board.unlocked_mono + PULSE_GRACE_S:
@@ -364,7 +388,7 @@ class LockBus:
     # ------------------------------------------------------------ reports
     def _set(self, board: _Board, values: Sequence[bool | None], *, every: bool = False) -> None:
         """Take over a board's levels and report those that changed, or every one."""
-        before, board.values = board.values, list(values)
+        before, board.values, board.bits = board.values, list(values), None
         if self._sink is None:
             return
         every = every or not board.told
@@ -378,16 +402,11 @@ class LockBus:
             self._statuses.tell(self._sink, up, detail, *(str(board.address) for board in boards))
 
 
+def _settle(future: asyncio.Future[Any], value: object) -> None:
+    if not future.done():
+        future.set_result(value)
+
+
 def _resolve_all(futures: Sequence[asyncio.Future[None]]) -> None:
     for future in futures:
-        if not future.done():
-            future.set_result(None)
-
-
-async def _within(seconds: float, event: Coroutine[Any, Any, Any]) -> None:
-    """Wait for the event, at most this long."""
-    try:
-        async with asyncio.timeout(seconds):
-            await event
-    except TimeoutError:
-        return
+        _settle(future, None)

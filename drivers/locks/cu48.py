@@ -17,7 +17,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import assert_never
 
-from drivers.framing import Deframer
+from drivers.framing import Deframer, bits
 
 MIN_ADDRESS, MAX_ADDRESS = 0, 9
 MIN_LOCK, MAX_LOCK = 1, 48
@@ -109,7 +109,7 @@ class Decoder(Deframer[States]):
             return None
         if not MIN_ADDRESS <= frame[1] <= MAX_ADDRESS or frame[2] != 0:
             return None
-        return States(frame[1], tuple(bool(byte >> bit & 1) for byte in frame[4:10] for bit in range(8)))
+        return States(frame[1], bits(frame[4:10]))
 
     def _overlook(self, buffer: bytes, at: int) -> int:
         frame = buffer[at : at + _COMMAND_LENGTH]

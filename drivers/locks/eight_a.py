@@ -22,7 +22,7 @@ from functools import reduce
 from operator import xor
 from typing import assert_never
 
-from drivers.framing import Deframer
+from drivers.framing import Deframer, bits
 
 MIN_ADDRESS, MAX_ADDRESS = 1, 31
 MIN_LOCK, MAX_LOCK = 1, 64
@@ -160,8 +160,7 @@ class Decoder(Deframer[Frame]):
         if head == _QUERY and self._status:
             if frame[-2] != _QUERY_CODE:
                 return None
-            groups = reversed(frame[2:-2])
-            return AllStates(address, tuple(bool(group >> bit & 1) for group in groups for bit in range(8)))
+            return AllStates(address, bits(reversed(frame[2:-2])))
         lock, state = frame[2], _STATES.get(frame[3])
         if state is None or not MIN_LOCK <= lock <= MAX_LOCK:
             return None

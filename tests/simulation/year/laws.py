@@ -49,6 +49,7 @@ class Laws:
         self.cancelled_at: dict[str, float] = {}
         self.remote_bays: dict[str, list[float]] = {}
         self.swapped = False
+        self.astray: set[str] = set()  # rentals whose customer took what was released to one who walked off
         self.assumed: set[str] = set()
         self.meddled_until = 0.0
         self.trouble_seen: set[str] = set()
@@ -61,6 +62,7 @@ class Laws:
 
     # ------------------------------------------------ told by people and troubles
     def presented(self, terminal: str, rental: str, holder: Holder) -> None:
+        self.run.note(f"at {terminal}: {holder.name} shows the pass of {rental}")
         self.shown.setdefault(rental, []).append((self.run.line.t, terminal))
 
     def held_tag(self, asset: str) -> None:
@@ -87,14 +89,20 @@ class Laws:
         """Somebody else's refusal, or door, may stand on a screen for a while."""
         self.meddled_until = max(self.meddled_until, self.run.line.t + lasts_s + 60)
 
-    def got(self, holder: Holder) -> None:
-        """Somebody left with an asset."""
+    def got(self, holder: Holder, bay: str) -> None:
+        """Somebody left with an asset: it was theirs, and the bay was opened for them."""
         self.picked += 1
         self.taken[holder.c.rental] = self.run.line.t
         booked = holder.c.asset
         odd = self.blind() or self.swapped or self.run.line.t < self.meddled_until
         if booked is not None and holder.asset != booked and not odd:
             self.violation("right hands", f"{holder.name} booked {booked} and was given {holder.asset}")
+        known = self.authorised.get(bay, [])
+        rental = known[-1][1].get("rental") if known else None
+        if rental != holder.c.rental:
+            self.astray.add(holder.c.rental)
+            if not odd:
+                self.violation("right hands", f"{holder.name} took {holder.asset} from {bay}, opened for {rental}")
 
     def parted(self, holder: Holder) -> None:
         """The asset went another way, as the cloud says."""
@@ -135,6 +143,11 @@ class Laws:
             return
         if word == "refused" and self.trouble_seen & GARBLING:
             return
+        if holder.c.rental in self.astray:
+            return  # their own pass knows nothing of it
+        row = self.run.cloud.ledger.rentals.get(holder.c.rental)
+        if not self.run.site.presence and row is not None and row["state"] == "returned":
+            return  # another closed an empty bay under a pass for the same asset, and nothing could see that it was
         if holder.c.rental not in self.taken or holder.c.change in ("purchase", "elsewhere", "cancel_late"):
             return
         if self.blind():

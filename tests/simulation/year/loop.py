@@ -1,15 +1,16 @@
-"""Simulated time: a heap of what the plant does by itself, and an event loop that jumps to what comes next."""
+"""Simulated time: a heap of all that is due, the plant's doings and the daemon's timers, and an event loop on it."""
 
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import heapq
 import itertools
 from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-SPIN_MOST = 200_000  # turns of the loop without time going on: the daemon spins
+SPIN_MOST = 200_000  # callbacks without time going on: the daemon spins
 
 
 class PowerCut(SystemExit):
@@ -29,7 +30,7 @@ class Timeline:
         self._n = itertools.count()
 
     def at(self, t: float, call: Callable[[], None]) -> None:
-        heapq.heappush(self.heap, (max(t, self.t), next(self._n), call))
+        heapq.heappush(self.heap, (t if t > self.t else self.t, next(self._n), call))
 
     def after(self, seconds: float, call: Callable[[], None]) -> None:
         self.at(self.t + seconds, call)
@@ -37,24 +38,35 @@ class Timeline:
     def run_until(self, t: float) -> None:
         """While no daemon runs: the plant alone."""
         while self.heap and self.heap[0][0] <= t:
-            at, _, call = heapq.heappop(self.heap)
-            self.t = max(self.t, at)
+            self.t, _, call = heapq.heappop(self.heap)
             call()
         self.t = max(self.t, t)
 
 
-class _Ready(deque[Any]):
-    """The loop's queue of callbacks; the power may be cut before any of them."""
+class _Handle:
+    """A callback of the loop. What `asyncio.Handle` does beyond this (debugging, pictures of itself) costs a third."""
 
-    left: int | None = None  # callbacks that still run; None: no cut is planned
+    __slots__ = ("_args", "_callback", "_cancelled", "_context", "_loop", "_when")
 
-    def popleft(self) -> Any:
-        if self.left is not None:
-            self.left -= 1
-            if self.left <= 0:
-                self.left = None
-                raise PowerCut
-        return super().popleft()
+    def __init__(self, loop: SimLoop, callback: Any, args: Any, context: Any, when: float = 0.0) -> None:
+        self._loop, self._callback, self._args = loop, callback, args
+        self._context = contextvars.copy_context() if context is None else context
+        self._cancelled = False
+        self._when = when
+
+    def cancel(self) -> None:
+        self._cancelled = True
+        self._callback = self._args = None  # what it would have kept alive
+
+    def cancelled(self) -> bool:
+        return self._cancelled
+
+    def when(self) -> float:
+        return self._when
+
+    def due(self) -> None:
+        if not self._cancelled and not self._loop.dead:
+            self._loop.ready.append(self)
 
 
 class SimLoop(asyncio.BaseEventLoop):
@@ -63,45 +75,74 @@ class SimLoop(asyncio.BaseEventLoop):
     def __init__(self, timeline: Timeline) -> None:
         super().__init__()
         self.timeline = timeline
-        self._selector = self
-        self._clock_resolution = 1e-6  # finer, and a double cannot hold the time after some months
-        self._ready = _Ready()
-        self._spun, self._spun_at = 0, -1.0
-        self._dead = False
-        self.set_exception_handler(lambda loop, context: None)  # a corpse's complaints
+        self.ready: deque[_Handle] = deque()
+        self.dead = False
+        self.complaint = ""  # an error of the daemon that nobody caught
+        self._left: int | None = None  # callbacks that still run until the power is cut
+        self.set_exception_handler(self._complain)
 
     def cut_after(self, callbacks: int) -> None:
         """Cut the power before the n-th callback from now."""
-        self._ready.left = callbacks
+        self._left = callbacks
 
     def time(self) -> float:
         return self.timeline.t
 
-    def select(self, timeout: float | None) -> tuple[()]:
-        line = self.timeline
-        limit = float("inf") if timeout is None else line.t + timeout
-        while not self._ready and line.heap and line.heap[0][0] <= limit:
-            at, _, call = heapq.heappop(line.heap)
-            line.t = max(line.t, at)
-            call()
-        if not self._ready:
-            if limit == float("inf"):
+    # ------------------------------------------------ turning
+    def _run_once(self) -> None:
+        """Until somebody stops the loop."""
+        line, ready, heap = self.timeline, self.ready, self.timeline.heap
+        spun = 0
+        while not self._stopping:  # type: ignore[attr-defined]
+            if ready:
+                if self._left is not None:
+                    self._left -= 1
+                    if self._left <= 0:
+                        self._left = None
+                        raise PowerCut
+                handle = ready.popleft()
+                if handle._cancelled:
+                    continue
+                handle._context.run(handle._callback, *handle._args)
+                spun += 1
+                if spun > SPIN_MOST:
+                    raise Stuck("the daemon spins")
+            elif heap:
+                at, _, call = heapq.heappop(heap)
+                if at > line.t:
+                    line.t = at
+                    spun = 0
+                call()
+            else:
                 raise Stuck("everybody waits and nothing will happen any more")
-            line.t = max(line.t, limit)
-        if line.t != self._spun_at:
-            self._spun, self._spun_at = 0, line.t
-        else:
-            self._spun += 1
-            if self._spun > SPIN_MOST:
-                raise Stuck("the daemon spins")
-        return ()
 
+    def call_soon(self, callback: Any, *args: Any, context: Any = None) -> Any:
+        handle = _Handle(self, callback, args, context)
+        self.ready.append(handle)
+        return handle
+
+    call_soon_threadsafe = call_soon  # there are no threads
+
+    def call_at(self, when: float, callback: Any, *args: Any, context: Any = None) -> Any:
+        handle = _Handle(self, callback, args, context, when)
+        self.timeline.at(when, handle.due)
+        return handle
+
+    def call_later(self, delay: float, callback: Any, *args: Any, context: Any = None) -> Any:
+        return self.call_at(self.timeline.t + delay, callback, *args, context=context)
+
+    # ------------------------------------------------ its end
     def bury(self) -> None:
         """Whatever a corpse still does at its garbage collection is not heard any more."""
-        self._dead = self._closed = True
+        self.dead = self._closed = True
+        self.ready.clear()
+
+    def _complain(self, loop: object, context: dict[str, Any]) -> None:
+        if not self.dead and not isinstance(why := context.get("exception"), PowerCut):
+            self.complaint = self.complaint or f"{context.get('message')}: {why!r}"
 
     def _check_closed(self) -> None:
-        if not self._dead:
+        if not self.dead:
             super()._check_closed()  # type: ignore[misc]
 
     def _process_events(self, event_list: object) -> None:

@@ -128,6 +128,7 @@ class Machine:
         self.known: list[Any] = []  # every durable record, as it was handed over
         self.durable: Callable[[Any], None] = lambda record: None
         self.clock_error_s = 0.0
+        self.drift_s: Callable[[], float] = float  # by how much it has drifted; 0.0
         self.synchronised = True
         self.fault: Fault | None = None
         self.store: Any = None
@@ -137,6 +138,7 @@ class Machine:
         self.boots = 0
         self.cut_label: tuple[str, int] | None = None  # cut the power at the n-th time of this label
         self.fatal: str = ""
+        self.complaint = ""  # an error that the daemon let fall, as the loop was told
         self._main: asyncio.Task[str] | None = None
         self._graves: list[Any] = []
         self._ports: Ports | None = None
@@ -159,6 +161,7 @@ class Machine:
             self._die(main)
         finally:
             stop.loop = None
+            self.complaint = self.complaint or loop.complaint
         if main.done():
             if self.loop is not None:
                 self._die(main)
@@ -225,7 +228,7 @@ class Machine:
 
     # ------------------------------------------------ one life
     async def _life(self, loop: SimLoop, chance: random.Random) -> str:
-        clock = SimClock(self.line, lambda: self.clock_error_s)
+        clock = SimClock(self.line, lambda: self.clock_error_s + self.drift_s())
         said: dict[str, Any] = {
             "machine": "tower-1", "boot_id": f"boot-{self.boots}", "token": chance.randbytes, "probe": self._probe,
             "clock": clock, "random": _Chance(chance, self), "latency_s": (0.0, 1.0),

@@ -70,6 +70,9 @@ MUTANTS: dict[str, tuple[Change, ...]] = {
     "instruction obeyed again": (
         ("fsm/feed.py", "        if isinstance(done, Done):\n            turn.record", "        if False:\n            turn.record"),
     ),
+    "old command obeyed": (
+        ("fsm/feed.py", "one.age_s is None or one.age_s > turn.layout.timing.command_age_s or one.age_s < 0", "one.age_s is None"),
+    ),
     "stale deadline honoured": (
         ("fsm/step.py", "if d.name == event.name and d.n == event.n)", "if d.name == event.name)"),
         ("vendingd/kernel/timers.py", "return known is not None and known.n == entry[4]", "return known is not None"),

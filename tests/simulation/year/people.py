@@ -104,6 +104,7 @@ def place(run: Run, terminal: str, who: str) -> Generator[float, None, bool]:
 
 def leave(run: Run, terminal: str, who: str) -> None:
     if run.standing.get(terminal) == who:
+        run.note(f"at {terminal}: {who} goes")
         run.standing[terminal] = None
 
 
@@ -223,6 +224,7 @@ def pick_up(run: Run, h: Holder) -> Person:
             run.laws.presented(other, c.rental, h)
             run.plant.scan(other, h.text)
         if c.behaviour == "walks_off" and attempt == 0:
+            run.laws.meddled()  # whoever comes next may find a door open
             leave(run, terminal, h.name)
             yield chance.uniform(20, 200)
             continue
@@ -252,7 +254,7 @@ def pick_up(run: Run, h: Holder) -> Person:
         leave(run, terminal, h.name)
         if h.asset is not None:
             run.trips[h.asset] = c.rental
-            run.laws.got(h)
+            run.laws.got(h, bay.id)
             return
         yield chance.uniform(10, 60)
 

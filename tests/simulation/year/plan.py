@@ -65,10 +65,10 @@ DISK = ["disk_full", "disk_readonly", "disk_io", "disk_io_durable", "disk_slow",
 WIRE = ["unplug", "unplug_bus", "noise", "noise_bus", "late_bus", "echo", "repeat"]
 SENSE = ["silent", "stuck", "bounce"]
 BOLT = ["jam", "sticky", "forced", "open_for_long"]
-CLOCK = ["clock_1970", "clock_forward", "clock_back", "clock_drift", "unsynchronised"]
+CLOCK = ["clock_1970", "clock_forward", "clock_back", "clock_off", "clock_drift", "leap_second", "unsynchronised"]
 CLOUD = ["cloud_down", "cloud_down", "cloud_weeks", "cloud_slow", "lost_answers", "twice", "reorder", "nonsense",
          "errors", "forget_cursor", "lose_ledger"]  # fmt: skip
-PEOPLE = ["forged", "rubbish", "others_pass", "remote_unlock", "two_buttons"]
+PEOPLE = ["forged", "rubbish", "others_pass", "remote_unlock", "unlock_long_ago", "two_buttons"]
 FAMILIES = {"machine": MACHINE, "disk": DISK, "wire": WIRE, "sense": SENSE, "bolt": BOLT, "clock": CLOCK,
             "cloud": CLOUD, "people": PEOPLE}  # fmt: skip
 
@@ -77,7 +77,7 @@ def plan(seed: int, customers: int) -> Plan:
     """Everything about a run that does not follow from what happens in it."""
     chance = random.Random(f"plan {seed}")
     kind = chance.choice(["gpio", "8a", "8a", "cu48", "cu48", "bare"])
-    cars = 3 if kind == "gpio" else 4
+    cars = 4 if kind == "gpio" else 6
     people: list[Customer] = []
     free_at = [60.0 + 60 * chance.random() for _ in range(cars)]
     for n in range(1, customers + 1):
@@ -131,4 +131,4 @@ def _duration(chance: random.Random, kind: str) -> float:
 
 
 def _about(chance: random.Random) -> dict[str, Any]:
-    return {"bay": chance.randrange(1, 5), "n": chance.randrange(1, 400), "x": chance.random()}
+    return {"bay": chance.randrange(1, 7), "n": chance.randrange(1, 400), "x": chance.random()}

@@ -13,7 +13,7 @@ from tests.simulation.year.loop import Timeline
 from tests.simulation.year.wires import Lines, Port
 
 FREE_S = 5.0  # a latch that was pulsed stays free for so long, or until its door was opened
-TAG_EVERY_S = 0.5
+TAG_EVERY_S = 0.7
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,7 @@ class Plant:
         self.line, self.chance = line, chance
         self.bays = {f"bay-{n}": Bay(f"bay-{n}", n) for n in range(1, bays + 1)}
         self.tags = tags  # asset -> tag
+        self.frames = {tag: rdm6300(tag) for tag in tags.values()}
         self.where: dict[str, str] = {}  # asset -> bay, or who has it
         self.powered = False
         self.boots = 0
@@ -207,7 +208,10 @@ class Plant:
                     self.pulse(self.bays[f"bay-{lock}"])
                     self.line.after(0.003, lambda: say(bytes([0x8A, 1, lock, state(lock)])))
             elif head == 0x80 and command == 0x33 and lock == 0:
-                bits = sum(1 << n - 1 for n in range(1, 9) if state(n) == 0x11)
+                bits = 0xFF
+                for bay in self.bays.values():
+                    if self.says(bay, "door"):
+                        bits &= ~(1 << bay.n - 1)
                 self.line.after(0.003, lambda: say(bytes([0x80, 1, 0, 0, bits, 0x33])))
 
         def received(data: bytes) -> None:
@@ -236,11 +240,10 @@ class Plant:
                 elif f"bay-{lock + 1}" in self.bays:
                     self.pulse(self.bays[f"bay-{lock + 1}"])
             elif command == 0x50:
-                bits = 0
-                for n in range(48):
-                    bay = self.bays.get(f"bay-{n + 1}")
-                    if bay is None or self.says(bay, "bolt"):
-                        bits |= 1 << n
+                bits = (1 << 48) - 1
+                for bay in self.bays.values():
+                    if not self.says(bay, "bolt"):
+                        bits &= ~(1 << bay.n - 1)
                 data = b"\x02\x00\x00\x65" + bits.to_bytes(6, "little") + b"\x03"
                 self.line.after(0.003, lambda: port.send(summed(data)))
 
@@ -265,7 +268,7 @@ class Plant:
                 return
             tag = self.tags.get(bay.inside or "")
             if tag is not None and "tag" not in bay.frozen and port.wire is not None:
-                port.send(rdm6300(tag))
+                port.send(self.frames[tag])
             self.line.after(TAG_EVERY_S, lambda: look(boot))
 
         self._readers.append(look)
@@ -277,4 +280,4 @@ class Plant:
         self.port(f"pad-{terminal}").send(keys.encode())
 
     def hold_tag(self, terminal: str, asset: str) -> None:
-        self.port(f"desk-{terminal}").send(rdm6300(self.tags[asset]))
+        self.port(f"desk-{terminal}").send(self.frames[self.tags[asset]])

@@ -144,6 +144,8 @@ class Run:
             self.machine.run(until)
             if self.laws.broken is not None:
                 raise self.laws.broken  # it ended the daemon, as every exception in it does
+            if self.machine.complaint:
+                raise Violation("no defect", self.machine.complaint)
             if self.machine.fatal:
                 raise Violation("no defect", self.machine.fatal)
             if self.line.t < until:

@@ -31,87 +31,33 @@ group = ""
 GPIO = """
 [devices.locks]
 driver = "gpio-lock"
-pins = [1, 2, 3, 4]
-[devices.doors]
-driver = "gpio-input"
-sense = "door"
-pins = [11, 12, 13, 14]
-[devices.bolts]
-driver = "gpio-input"
-sense = "bolt"
-pins = [21, 22, 23, 24]
-[devices.presence]
-driver = "gpio-input"
-sense = "presence"
-pins = [31, 32, 33, 34]
+pins = {coils}
 [devices.tags]
 driver = "rdm6300"
-ports = ["tag-1", "tag-2", "tag-3", "tag-4"]
-[[bays]]
-n = [1, 4]
-id = "bay-{n}"
-fits = ["car"]
-lock = "locks:{n}"
-door = "doors:{n}"
-bolt = "bolts:{n}"
-presence = "presence:{n}"
-tag = "tags:{n}"
+ports = {tags}
 """
 
-BOARD_8A = """
+BOARD = """
 [devices.locks]
-driver = "lock-8a"
+driver = "{driver}"
 port = "bus"
 poll_hz = 0.2
 poll_busy_hz = 4
-[devices.presence]
-driver = "gpio-input"
-sense = "presence"
-pins = [31, 32, 33, 34, 35, 36]
-[[bays]]
-n = [1, 6]
-id = "bay-{n}"
-fits = ["car"]
-lock = "locks:{n}"
-presence = "presence:{n}"
 """
 
-BOARD_CU48 = """
-[devices.locks]
-driver = "kerong-cu48"
-port = "bus"
-poll_hz = 0.2
-poll_busy_hz = 4
-feedback = "bolt"
-[devices.doors]
+CONTACTS = """
+[devices.{sense}]
 driver = "gpio-input"
-sense = "door"
-pins = [11, 12, 13, 14, 15, 16]
-[devices.presence]
-driver = "gpio-input"
-sense = "presence"
-pins = [31, 32, 33, 34, 35, 36]
-[[bays]]
-n = [1, 6]
-id = "bay-{n}"
-fits = ["car"]
-lock = "locks:{n}"
-door = "doors:{n}"
-bolt = "locks:{n}"
-presence = "presence:{n}"
+sense = "{sense}"
+pins = {pins}
 """
 
-BARE_8A = """
-[devices.locks]
-driver = "lock-8a"
-port = "bus"
-poll_hz = 0.2
-poll_busy_hz = 4
+BAYS = """
 [[bays]]
-n = [1, 6]
-id = "bay-{n}"
+n = [1, {bays}]
+id = "bay-{{n}}"
 fits = ["car"]
-lock = "locks:{n}"
+lock = "locks:{{n}}"
 """
 
 TERMINALS = """
@@ -139,7 +85,9 @@ id = "side"
 codes = ["scanner-side"]
 """
 
-KINDS = {"gpio": (GPIO, 4), "8a": (BOARD_8A, 6), "cu48": (BOARD_CU48, 6), "bare": (BARE_8A, 6)}
+PINS = {"coil": range(1, 9), "door": range(11, 19), "bolt": range(21, 29), "presence": range(31, 39)}
+BAYS_OF = {"gpio": 6, "8a": 8, "cu48": 8, "bare": 8}  # an 8A has eight locks
+SENSES = {"gpio": ("door", "bolt", "presence"), "8a": ("presence",), "cu48": ("door", "presence"), "bare": ()}
 
 
 @dataclass(frozen=True)
@@ -151,32 +99,48 @@ class Site:
     presence: bool
 
 
+def pins(kind: str, sense: str) -> list[int]:
+    return list(PINS[sense][: BAYS_OF[kind]])
+
+
+def text(kind: str, trust: str) -> str:
+    """The site file of this kind of machine."""
+    bays = BAYS_OF[kind]
+    made = HEAD.format(trust=trust)
+    rows = BAYS.format(bays=bays)
+    if kind == "gpio":
+        made += GPIO.format(coils=pins(kind, "coil"), tags=[f"tag-{n}" for n in range(1, bays + 1)])
+        rows += 'tag = "tags:{n}"\n'
+    else:
+        made += BOARD.format(driver="kerong-cu48" if kind == "cu48" else "lock-8a")
+    if kind == "cu48":
+        made += 'feedback = "bolt"\n'
+        rows += 'bolt = "locks:{n}"\n'
+    for sense in SENSES[kind]:
+        made += CONTACTS.format(sense=sense, pins=pins(kind, sense))
+        rows += f'{sense} = "{sense}:{{n}}"\n'
+    return made + rows + TERMINALS
+
+
 @lru_cache(maxsize=16)
 def made(kind: str, trust: str) -> Site:
-    text, bays = KINDS[kind]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "site.toml"
-        path.write_text(HEAD.format(trust=trust) + text + TERMINALS)
-        return Site(kind, bays, load_site(path), kind == "gpio", kind != "bare")
+        path.write_text(text(kind, trust))
+        return Site(kind, BAYS_OF[kind], load_site(path), kind == "gpio", kind != "bare")
 
 
 def wire_up(site: Site, plant: Plant) -> None:
     """The other end of everything that the site file names."""
     for name in ("scanner-front", "scanner-side", "pad-front", "desk-front"):
         plant.port(name)
+    for sense in SENSES[site.kind]:
+        plant.contact(sense, pins(site.kind, sense))
     if site.kind == "gpio":
-        plant.coils([1, 2, 3, 4])
-        plant.contact("door", [11, 12, 13, 14])
-        plant.contact("bolt", [21, 22, 23, 24])
-        plant.contact("presence", [31, 32, 33, 34])
+        plant.coils(pins("gpio", "coil"))
         for bay in plant.bays.values():
             plant.tag_reader(plant.port(f"tag-{bay.n}"), bay)
-        return
-    bus = plant.port("bus")
-    if site.kind == "cu48":
-        plant.board_cu48(bus)
-        plant.contact("door", [11, 12, 13, 14, 15, 16])
+    elif site.kind == "cu48":
+        plant.board_cu48(plant.port("bus"))
     else:
-        plant.board_8a(bus)
-    if site.presence:
-        plant.contact("presence", [31, 32, 33, 34, 35, 36])
+        plant.board_8a(plant.port("bus"))

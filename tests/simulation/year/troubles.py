@@ -256,8 +256,21 @@ def _clock(wrong: Callable[[Run, Trouble], float], *, synchronised: bool) -> Sta
 KINDS["clock_1970"] = _clock(lambda run, t: -1_800_000_000.0 - run.line.t, synchronised=False)
 KINDS["clock_forward"] = _clock(lambda run, t: (1 + 12 * t.about["x"]) * HOUR, synchronised=False)
 KINDS["clock_back"] = _clock(lambda run, t: -(1 + 12 * t.about["x"]) * HOUR, synchronised=False)
-KINDS["clock_drift"] = _clock(lambda run, t: 40 * t.about["x"] - 20, synchronised=True)
+KINDS["clock_off"] = _clock(lambda run, t: 40 * t.about["x"] - 20, synchronised=True)
+KINDS["leap_second"] = _clock(lambda run, t: -1.0, synchronised=True)
 KINDS["unsynchronised"] = _clock(lambda run, t: 0.0, synchronised=False)
+
+
+@kind
+def clock_drift(run: Run, t: Trouble) -> None:
+    """A crystal that is off by up to 400 ppm, ten times what is usual, until its servers are heard again."""
+    began, rate = run.line.t, (800 * t.about["x"] - 400) * 1e-6
+    run.machine.drift_s = lambda: (run.line.t - began) * rate
+
+    def end() -> None:
+        run.machine.drift_s = float
+
+    over(run, t, end)
 
 
 # ---------------------------------------------------------------- cloud
@@ -338,3 +351,16 @@ def remote_unlock(run: Run, t: Trouble) -> None:
     """An operator opens a bay from afar; the command may arrive long after it was given."""
     run.laws.remote(bay(run, t).id)
     run.cloud.instruct("command.unlock", bay=bay(run, t).id, reason="asked by telephone")
+
+
+@kind
+def unlock_long_ago(run: Run, t: Trouble) -> None:
+    """The same, with nobody to hear it for longer than such a command is obeyed."""
+    remote_unlock(run, t)
+    run.cloud.faults.down = True
+
+    def end() -> None:
+        run.cloud.faults.down = False
+
+    run.heal.append(end)
+    run.line.after(70 + 200 * t.about["x"], end)
