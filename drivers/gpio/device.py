@@ -92,7 +92,12 @@ class GpioDevice(ABC):
     async def _watch(self, trouble: asyncio.Future[str]) -> str:
         """Check now and then until something fails; returns what."""
         while True:
-            await asyncio.wait((trouble,), timeout=CHECK_S)
+            pause = asyncio.ensure_future(self._clock.sleep_until(self._clock.monotonic() + CHECK_S))
+            either: set[asyncio.Future[Any]] = {pause, trouble}
+            try:
+                await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                pause.cancel()
             if trouble.done():
                 return trouble.result()
             try:
