@@ -42,8 +42,8 @@ from fsm.model import Purpose, Rental, RentalState, Visit, VisitState, disarm
 from fsm.policy import BADGE, PASS
 from fsm.table import Refused, Row, Table, ignore, on, reason
 from fsm.values import replace
+from fsm.visit_badge import at_it_already, choosing, offer_choice, pick, picked_out, several, stay
 from fsm.visit_badge import choose as choose_rental
-from fsm.visit_badge import choosing, offer_choice, pick, picked_out, several
 from fsm.visit_end import bay_at_work, for_me, forget, fresh, left, served, timed_out, unserved, watch
 from fsm.visit_factors import (
     adds_pass,
@@ -320,8 +320,10 @@ ROWS: tuple[Row[Visit, Any, VisitState], ...] = (
     on(PassPresented, EVERY, SERVING, (not_slowed, enough), claim_and_release),
     on(PassPresented, EVERY, VERIFYING, (not_slowed,), claim_and_ask),
     on(CredentialUnreadable, EVERY, None, (not_slowed,), unreadable),
-    # a badge: a second factor, or the rental that it leads to, which goes on as a pass does
+    # a badge: another look, a second factor, or the rental that it leads to, which goes on as a pass does
+    on(BadgePresented, (VERIFYING,), None, (not_slowed, looks_again), look_again),
     on(BadgePresented, (VERIFYING,), None, (not_slowed, badge_wanted), badge_as_factor),
+    on(BadgePresented, (VERIFYING,), None, (not_slowed, at_it_already), stay),
     on(BadgePresented, EVERY, CHOOSING, (not_slowed, several), offer_choice),
     on(BadgePresented, EVERY, None, (not_slowed,), pick),
     on(Chosen, (CHOOSING,), None, (choosing,), choose_rental),

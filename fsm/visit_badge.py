@@ -12,10 +12,26 @@ from fsm.visit_ways import BUSY, OUT, a_reopening, judge_badge, return_stuck
 from fsm.world import Turn
 
 
+def at_it_already(visit: Visit, event: BadgePresented, turn: Turn) -> bool:
+    """A badge of whoever is being identified here: shown once more it is never a wish for another rental."""
+    rental = turn.rental(visit.rental or "")
+    return event.badge in (visit.badge, visit.authoriser) or (rental is not None and event.badge in rental.badges)
+
+
+def stay(visit: Visit, event: BadgePresented, turn: Turn) -> Visit:
+    raise Refused("in_progress")
+
+
 def _leads_to(visit: Visit, badge: str, turn: Turn) -> list[Rental]:
-    """Rentals that this badge can do something for, now and here. Raises Refused where there is none."""
+    """Rentals that this badge can do something for, now and here. Raises Refused where there is none.
+
+    While one of them is being served here it leads to no other: a card that is still held there wants nothing more.
+    """
     found, why = [], Refused("unknown_badge")
-    for rental in reversed(turn.rentals_of_badge(badge)):
+    rentals = turn.rentals_of_badge(badge)
+    if any(visit.rental == one.id and _served_here(visit, one, turn) for one in rentals):
+        raise Refused("in_progress")
+    for rental in reversed(rentals):
         try:
             if _useful(visit, rental, badge, turn):
                 found.append(rental)
@@ -24,6 +40,10 @@ def _leads_to(visit: Visit, badge: str, turn: Turn) -> list[Rental]:
     if not found:
         raise why
     return found[::-1]
+
+
+def _served_here(visit: Visit, rental: Rental, turn: Turn) -> bool:
+    return rental.state in BUSY and rental.terminal == visit.id and not return_stuck(turn, rental)
 
 
 def _useful(visit: Visit, rental: Rental, badge: str, turn: Turn) -> bool:

@@ -125,18 +125,34 @@ def _refused_factor(visit: Visit, why: str, turn: Turn) -> None:
     turn.record("credential.refused", visit.rental or visit.id, terminal=visit.id, reason=why)
 
 
-def looks_again(visit: Visit, event: PassPresented, turn: Turn) -> bool:
-    """The same pass again, after a face that was not known: another try."""
-    rental = turn.rental(event.rental)
-    if rental is None or visit.rental != rental.id or visit.facing or visit.look == 0 or PASS not in visit.have:
+def looks_again(visit: Visit, event: PassPresented | BadgePresented, turn: Turn) -> bool:
+    """The same pass or badge again, after a face that was not known: another try."""
+    if isinstance(event, PassPresented):
+        same = visit.rental == event.rental and PASS in visit.have
+    else:
+        same = visit.badge == event.badge and BADGE in visit.have
+    rental = turn.rental(visit.rental or "")
+    if rental is None or not same or visit.facing or visit.look == 0:
         return False
     return bool(_verdict(turn, replace(visit, no_face=False), rental).accept & BIOMETRIC)
 
 
-def look_again(visit: Visit, event: PassPresented, turn: Turn) -> Visit:
-    rental = _pass_still_good(visit, event, turn)
+def look_again(visit: Visit, event: PassPresented | BadgePresented, turn: Turn) -> Visit:
+    if isinstance(event, PassPresented):
+        rental = _pass_still_good(visit, event, turn)
+    else:
+        not_revoked(turn, visit.rental or "")
+        rental = known_rental(visit, turn)
     visit = look(replace(visit, no_face=False, reason=""), rental, turn)
     return ask(visit, rental, turn)
+
+
+def known_rental(visit: Visit, turn: Turn) -> Rental:
+    """The rental that this visit is about."""
+    rental = turn.rental(visit.rental or "")
+    if rental is None:
+        raise Refused("timed_out")
+    return rental
 
 
 # ---------------------------------------------------------------- a PIN
@@ -210,8 +226,7 @@ def badge_wanted(visit: Visit, event: BadgePresented, turn: Turn) -> bool:
 
 def badge_as_factor(visit: Visit, event: BadgePresented, turn: Turn) -> Visit:
     """The holder's own, or that of another one who may agree to it. Never both: a holder agrees to nothing."""
-    rental = turn.rental(visit.rental or "")
-    assert rental is not None
+    rental = known_rental(visit, turn)
     turn.proceed = visit.id
     if event.badge in rental.badges:
         return replace(visit, have=visit.have | {BADGE}, badge=event.badge, reason="")
@@ -273,10 +288,7 @@ def _window_of_booking(rental: Rental, turn: Turn) -> None:
 
 
 def ask_next(visit: Visit, event: Proceed, turn: Turn) -> Visit:
-    rental = turn.rental(visit.rental or "")
-    if rental is None:
-        raise Refused("timed_out")
-    return ask(visit, rental, turn)
+    return ask(visit, known_rental(visit, turn), turn)
 
 
 def looked_away(before: Visit, after: Visit) -> bool:

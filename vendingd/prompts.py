@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from fsm.model import Alarm, BayState, Purpose, Visit, VisitState
-from fsm.policy import BIOMETRIC, PIN
+from fsm.policy import BADGE, BIOMETRIC, PASS, PIN
 from fsm.visit_badge import act_of
 from fsm.world import World
 
@@ -88,7 +88,7 @@ def _of_visit(world: World, visit: Visit) -> tuple[str, dict[str, Any]]:
     return TOLD.get(visit.reason, "refused"), {"bay": visit.bay} if visit.bay else {}
 
 
-# What a person is asked for; a face that is not being looked at now wants the pass again, for another try.
+# What a person is asked for; a face that is not being looked at now wants what led here again, for another try.
 ASKS = {
     "pass": "show_pass",
     "badge": "show_badge",
@@ -106,7 +106,7 @@ def _verifying(world: World, visit: Visit) -> tuple[str, dict[str, Any]]:
     rental, timing = world.rental(visit.rental or ""), world.layout.timing
     if visit.wants in BIOMETRIC:
         tried = rental.face_attempts - visit.facing if rental is not None else 0
-        params["tries_left"] = timing.max_face_attempts - tried
+        params["tries_left"] = timing.max_face_attempts - max(0, tried)
     elif visit.wants == PIN:
         params["tries_left"] = timing.max_attempts - (rental.attempts if rental is not None else 0)
     if others := sorted(visit.accepts - {visit.wants}):
@@ -116,7 +116,7 @@ def _verifying(world: World, visit: Visit) -> tuple[str, dict[str, Any]]:
     if visit.facing:
         params["looking"] = visit.hint or "look_here"
     elif visit.wants in BIOMETRIC:
-        return "show_again", params
+        return "show_again", params | {"show": sorted(visit.have & {BADGE, PASS})}
     return ASKS.get(visit.wants or "", "wait"), params
 
 
