@@ -151,7 +151,7 @@ class CameraFace:
             result = await self._watch(watch, watch.saw, timeout_s)
             return watch.timed_out() if result is None else result
         except (DriverError, ValueError) as exc:
-            return FaceResult(FaceFinding.UNAVAILABLE, detail=str(exc))
+            return FaceResult(FaceFinding.UNAVAILABLE, detail=str(exc)) if watch is None else watch.broken(str(exc))
         finally:
             if watch is not None:
                 self._earlier.extend(watch.replay.digests)

@@ -1,8 +1,10 @@
 """One comparison, or one enrolment: which frames count, when it is decided, what the person is told. Sans I/O.
 
 A comparison takes three good frames over at least 0.6 s and compares their mean once; that is one attempt. With a
-challenge, the movements follow, and the face that made them is compared once more. All the while it must be one
-face: whoever is away for over a second, or turns into somebody else, begins anew, once.
+challenge, the movements come before it: so what the screen asks for tells nobody whether the face is the right one.
+From the first movement asked for, every end but a verified face is an attempt, as is going away: whoever has a film
+of other movements must not draw again for nothing. All the while it must be one face: before that, whoever is away
+for over a second, or turns into somebody else, begins anew, once.
 """
 
 from __future__ import annotations
@@ -161,8 +163,8 @@ class Verification(Watch):
         self._threshold = threshold
         self._steps = challenge_steps
         self._below = below
-        self._matched = False
         self._challenge: Challenge | None = None
+        self._asked = False  # a movement has been asked for: the chance has been had
         self._met = False
 
     def saw(self, look: Look, at_mono: float) -> FaceResult | None:
@@ -170,21 +172,30 @@ class Verification(Watch):
         try:
             return self._take(look, at_mono)
         except Broken as why:
-            return self._result(FaceFinding.WRONG if why.attempt else FaceFinding.UNAVAILABLE, str(why))
+            return self.broken(str(why), attempt=why.attempt)
+
+    def broken(self, detail: str, *, attempt: bool = False) -> FaceResult:
+        """The result where it cannot go on: an attempt in any case once a movement was asked for."""
+        return self._result(FaceFinding.WRONG if attempt or self._asked else FaceFinding.UNAVAILABLE, detail)
 
     def timed_out(self) -> FaceResult:
-        """No attempt where nothing was compared."""
-        if self._matched:
-            return self._result(FaceFinding.WRONG, "the movements asked for did not come in time")
+        """No attempt where nothing was asked for and nothing compared."""
+        if self._asked:
+            return self.broken("the movements asked for did not come in time")
         last = f"; last: {self.last_word}" if self.last_word else ""
-        return self._result(FaceFinding.UNAVAILABLE, f"no {FRAMES} good pictures of one face in time{last}")
+        return self.broken(f"no {FRAMES} good pictures of one face in time{last}")
 
     def reset(self) -> None:
         super().reset()
-        self._matched = self._met = False
+        self._met = False
         self._challenge = None
 
     # ------------------------------------------------------------ inside
+    def _begin_anew(self, why: str, *, attempt: bool) -> None:
+        if self._asked:
+            raise Broken(why, attempt=True)
+        super()._begin_anew(why, attempt=attempt)
+
     def _word(self, word: str, at_mono: float) -> None:
         """A movement that was asked for blurs and turns the face: no word against that."""
         asked = self._challenge is not None and not self._met and self._challenge.asks != LOOK_HERE
@@ -194,40 +205,44 @@ class Verification(Watch):
     def _take(self, look: Look, at_mono: float) -> FaceResult | None:
         if not self.lives(look, at_mono):
             return None
-        if not self._matched:
-            return self._compare(look, at_mono)
+        if self._challenge is None:
+            return self._collect(look, at_mono)
         if not self._met:
-            return self._challenged(look, at_mono)
+            return self._challenged(self._challenge, look, at_mono)
         if not look.frontal:
             self._word(LOOK_HERE, at_mono)
             return None
-        if cosine(look.vector, self._wanted) >= THRESHOLD_FLOOR:  # one frame alone varies more than a mean
-            return self._result(FaceFinding.VERIFIED)
-        return self._result(FaceFinding.WRONG, "another face at the end than at the beginning")
+        return self._compare(look)
 
-    def _compare(self, look: Look, at_mono: float) -> FaceResult | None:
+    def _collect(self, look: Look, at_mono: float) -> FaceResult | None:
         if not self.count(look, at_mono) or len(self.counted) < FRAMES:
             return None
-        if not cosine(mean([one.vector for one in self.counted]), self._wanted) >= self._threshold:
-            return self._result(FaceFinding.WRONG, "not the face of the template")
-        self._matched = True
         if not self._steps:
-            return self._result(FaceFinding.VERIFIED)
+            return self._compare(look)
         self._challenge = Challenge(self._steps, self._below)
         self.next_look_s = IN_CHALLENGE_S
         return None
 
-    def _challenged(self, look: Look, at_mono: float) -> FaceResult | None:
-        assert self._challenge is not None and look.face is not None
-        asked = self._challenge.asks
-        progress = self._challenge.saw(look.face, at_mono)
+    def _challenged(self, challenge: Challenge, look: Look, at_mono: float) -> FaceResult | None:
+        assert look.face is not None
+        asked = challenge.asks
+        progress = challenge.saw(look.face, at_mono)
         self.next_look_s = IN_CHALLENGE_S
         if progress is Progress.FAILED:
-            return self._result(FaceFinding.WRONG, f"challenge: {self._challenge.failure}")
+            return self.broken(f"challenge: {challenge.failure}")
         self._met = progress is Progress.MET
-        asks = LOOK_HERE if self._met else self._challenge.asks
+        asks = LOOK_HERE if self._met else challenge.asks
+        self._asked |= asks != LOOK_HERE
         self.hints.offer(asks, at_mono, now=asks != asked)
         return None
+
+    def _compare(self, last: Look) -> FaceResult:
+        """Once: the mean of the first frames, and the face that stands there now."""
+        if not cosine(mean([one.vector for one in self.counted]), self._wanted) >= self._threshold:
+            return self._result(FaceFinding.WRONG, "not the face of the template")
+        if self._steps and not cosine(last.vector, self._wanted) >= THRESHOLD_FLOOR:  # one frame alone varies more
+            return self._result(FaceFinding.WRONG, "another face at the end than at the beginning")
+        return self._result(FaceFinding.VERIFIED)
 
     def _result(self, finding: FaceFinding, detail: str = "") -> FaceResult:
         liveness = self.liveness if finding is FaceFinding.VERIFIED else "none"

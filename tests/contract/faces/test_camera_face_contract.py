@@ -224,7 +224,7 @@ async def test_another_face_in_the_challenge_is_refused(rig: Rig) -> None:
     rig.answers = swapped
     await rig.show(heads.alone("hopper", REST))
     result = await verify(rig, rig.device(challenge_steps=1))
-    assert result.finding is FaceFinding.WRONG and "not the face" in result.detail
+    assert result.finding is FaceFinding.WRONG and "another one" in result.detail
 
 
 # ---------------------------------------------------------------- attacks and troubles in the picture

@@ -276,13 +276,62 @@ def test_a_head_that_is_turned_before_it_was_asked_is_not_asked() -> None:
     assert set(rig.said) == {LOOK_HERE}
 
 
-def test_a_swap_in_the_challenge_begins_anew_with_the_template() -> None:
+def test_a_swap_in_the_challenge_is_an_attempt_and_no_second_chance() -> None:
     rig = Rig(steps=1, draws=[0])
     rig.until_asked()
-    assert rig.see(good(1, 0.45), good(1, 0.45)) is None
-    rig.see(good(1), good(1))
-    result = rig.see(good(1))
-    assert result is not None and result.detail == "not the face of the template"
+    result = rig.see(good(1, 0.45))
+    assert result is not None
+    assert (result.finding, result.detail) == (FaceFinding.WRONG, "the face became another one")
+
+
+def test_what_is_asked_for_tells_nobody_whether_the_face_is_the_right_one() -> None:
+    said = []
+    for person in (0, 1):
+        rig = Rig(steps=2, draws=[0, 1])
+        poses = {TURN_LEFT: {"nose": 0.45}, CLOSER: {"width": 200.0}}
+        for _ in range(100):
+            if rig.result is None:
+                rig.see(good(person, **poses.get(rig.said[-1] if rig.said else "", {})))
+        said.append(rig.said)
+        assert rig.result is not None and rig.result.finding is (FaceFinding.WRONG if person else FaceFinding.VERIFIED)
+    assert said[0] == said[1] and {TURN_LEFT, CLOSER} <= set(said[0])
+
+
+STILL = good()
+
+
+@pytest.mark.parametrize(
+    "then",
+    [
+        [empty() for _ in range(8)] + [good()],
+        [bad(HOLD_STILL) for _ in range(8)] + [good()],
+        [STILL] * 12,
+    ],
+    ids=["goes away and comes back", "is blurred", "freezes"],
+)
+def test_whoever_breaks_it_off_after_a_movement_was_asked_for_has_had_the_attempt(then: list[Look]) -> None:
+    rig = Rig(steps=2)
+    rig.until_asked()
+    for look in then:
+        if rig.result is None:
+            rig.see(look, every=0.2)
+    assert rig.result is not None and rig.result.finding is FaceFinding.WRONG
+
+
+@pytest.mark.parametrize("word", ["", ONE_PERSON])
+def test_whoever_is_gone_after_a_movement_was_asked_for_has_had_the_attempt(word: str) -> None:
+    rig = Rig(steps=2)
+    rig.until_asked()
+    rig.see(*(bad(word) if word else empty() for _ in range(30)), every=0.2)
+    assert rig.watch.timed_out().finding is FaceFinding.WRONG
+    assert rig.watch.broken("the camera is gone").finding is FaceFinding.WRONG
+
+
+def test_before_a_movement_was_asked_for_nothing_was_learnt_and_nothing_counts() -> None:
+    rig = Rig(steps=2)
+    rig.see(good(), good(), good(), good())
+    assert rig.watch.broken("the camera is gone").finding is FaceFinding.UNAVAILABLE
+    assert rig.watch.timed_out().finding is FaceFinding.UNAVAILABLE
 
 
 def test_the_face_that_moved_is_compared_once_more() -> None:
