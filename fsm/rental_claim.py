@@ -107,7 +107,8 @@ def give_back(rental: Rental, event: PinResult, turn: Turn) -> Rental:
 
 
 def forget_attempts(rental: Rental, event: PinResult, turn: Turn) -> Rental:
-    return replace(rental, attempts=0, face_attempts=0)
+    """Of the PIN alone: where a face is demanded beside it, whoever has the PIN must not win further faces by it."""
+    return replace(rental, attempts=0)
 
 
 def lock_out(rental: Rental, event: PinResult, turn: Turn) -> Rental:
@@ -150,7 +151,7 @@ def give_face_back(rental: Rental, event: FaceResult, turn: Turn) -> Rental:
 
 
 def identified(rental: Rental, event: Identified, turn: Turn) -> Rental:
-    """By more than the credential that led here."""
+    """By all that is demanded, and more than the credential that led here: every try is theirs again."""
     said = {"factors": list(event.factors), "liveness": event.liveness, "authoriser": event.authoriser}
     note(rental, "rental.identified", turn, terminal=event.terminal, **said)
-    return rental
+    return replace(rental, attempts=0, face_attempts=0)

@@ -131,13 +131,60 @@ def test_a_camera_that_fails_and_no_other_way_at_this_terminal() -> None:
     assert m.visit("side").wants == "pin"
 
 
-def test_a_right_pin_gives_all_tries_again() -> None:
+def test_who_is_identified_by_the_pin_gets_all_tries_of_the_face_again() -> None:
     m = booked()
     m.show()
     face(m, ok=False)
     m.tell(e.PinEntered("front", "1234"))
     m.check_pin(ok=True)
-    assert m.rental().face_attempts == 0
+    assert m.unlocks() == ["b1"] and m.rental().face_attempts == 0
+
+
+def test_a_right_pin_wins_no_further_faces_where_both_are_demanded() -> None:
+    """Somebody with the pass and the PIN, and a drawer full of photographs."""
+    m = factor_bench(("pass",))
+    m.book(**FACE, demands=("pass+pin+face", "pass+badge"), badges=("B1",))
+    for n in range(1, 6):
+        m.show()
+        m.tell(e.PinEntered("front", "1234"))
+        m.check_pin(ok=True)
+        if looking(m) is not None:
+            face(m, ok=False)
+        assert m.rental().face_attempts == min(n, 3) and m.rental().attempts == 0
+        m.tell(e.Left("front"))
+        m.wait(20)
+    assert looks(m) == 3 and m.unlocks() == [] and not m.rental().locked_out
+
+
+def test_a_right_face_wins_no_further_pins() -> None:
+    m = factor_bench(("pass",))
+    m.book(**FACE, demands=("pass+pin+face", "pass+badge"), badges=("B1",))
+    for _ in range(5):
+        m.show()
+        face(m, ok=True)
+        m.tell(e.PinEntered("front", "0000"))
+        m.check_pin(ok=False)
+        m.tell(e.Left("front"))
+        m.wait(20)
+    assert m.rental().locked_out and m.unlocks() == []
+
+
+def test_only_the_try_that_was_not_had_is_given_back() -> None:
+    m = booked()
+    for tried in (1, 2):
+        m.show()
+        face(m, ok=False)
+        assert m.rental().face_attempts == tried
+    m.show()
+    face(m, ok=None)
+    assert m.rental().face_attempts == 2
+
+
+def test_tries_that_a_technician_gives_again_during_a_look_are_no_more_than_there_are() -> None:
+    m = booked()
+    m.show()
+    m.tell(e.ResetAttempts("r1", "eve", "called"))
+    assert shown(m)["params"]["tries_left"] == 3
 
 
 def test_a_technician_gives_all_tries_again() -> None:
@@ -216,6 +263,18 @@ def test_a_challenge_is_no_proof_of_life() -> None:
     m = booked(("pass+live-face", "pass+pin"))
     m.show()
     assert looks(m) == 0 and m.visit().wants == "pin", "a camera does not offer it"
+
+
+def test_a_challenge_on_a_device_that_proves_life_is_still_none() -> None:
+    """What a device says of this one face counts, not what it can do."""
+    m = factor_bench(("pass",), module=True)
+    m.book(**(FACE | {"face_format": MODULE}), demands=("pass+live-face", "pass+pin"))
+    m.show()
+    face(m, ok=True, liveness="challenge")
+    assert m.unlocks() == [] and m.visit().have == {"pass", "face"}
+    m.tell(e.PinEntered("front", "1234"))
+    m.check_pin(ok=True)
+    assert said(m, "rental.identified")[0]["liveness"] == "challenge" and m.unlocks() == ["b1"]
 
 
 # ---------------------------------------------------------------- at reservation time
