@@ -231,9 +231,15 @@ def badge_as_factor(visit: Visit, event: BadgePresented, turn: Turn) -> Visit:
     if event.badge in rental.badges:
         return replace(visit, have=visit.have | {BADGE}, badge=event.badge, reason="")
     asset = turn.asset(rental.asset or rental.named or "")
-    if asset is not None and event.badge in asset.authorisers and event.badge != visit.badge:
+    agrees = asset is not None and event.badge in asset.authorisers and event.badge != visit.badge
+    if agrees and not _of_same_holder(rental, event.badge, turn):
         return replace(visit, have=visit.have | {AUTHORISER}, authoriser=event.badge, reason="")
     raise Refused("wrong_badge")
+
+
+def _of_same_holder(rental: Rental, badge: str, turn: Turn) -> bool:
+    """Another rental of the same holder lists it: it is the same person's, although this one does not say so."""
+    return rental.holder is not None and any(one.holder == rental.holder for one in turn.rentals_of_badge(badge))
 
 
 # ---------------------------------------------------------------- all that is needed

@@ -269,6 +269,28 @@ def test_nobody_agrees_to_what_is_their_own() -> None:
     assert m.unlocks() == ["b1"]
 
 
+def test_nobody_agrees_with_a_badge_that_another_rental_of_theirs_lists() -> None:
+    m = factor_bench(cars=CARS)
+    guard(m, "car1", "BOSS", "DEPUTY")
+    m.book("r1", "car1", holder="h-boss")
+    m.book("r2", "car2", holder="h-boss", badges=("BOSS",))
+    m.show()
+    assert badge(m, "BOSS").refused == "wrong_badge" and m.unlocks() == []
+    m.book("r3", "car2", holder="h-deputy", badges=("DEPUTY",))
+    m.show()
+    assert badge(m, "DEPUTY").refused is None and m.unlocks() == ["b1"], "a badge of somebody else's rental agrees"
+
+
+def test_rentals_without_a_holder_are_not_one_persons() -> None:
+    m = factor_bench(cars=CARS)
+    guard(m, "car1", "BOSS")
+    m.book("r1", "car1")
+    m.book("r2", "car2", badges=("BOSS",))
+    m.show()
+    badge(m, "BOSS")
+    assert m.unlocks() == ["b1"]
+
+
 def test_a_second_person_agrees_within_the_same_visit_only() -> None:
     m = factor_bench(("pass",))
     guard(m, "car1", "BOSS")
