@@ -66,7 +66,7 @@ bench: setup ## figures beside their floors, as a table and as build/bench.json
 	$(PY) -m tests.perf.bench
 
 bench-identity: setup ## codes read and faces told apart, as build/identity.json; CORPUS=DIR for pictures of your own
-	$(PY) -m tests.perf.bench_identity $(if $(CORPUS),--corpus $(CORPUS))
+	$(PY) -m tests.perf.bench_identity $(if $(CORPUS),--corpus "$$CORPUS")
 
 schema: setup ## JSON Schema of site files
 	$(PY) -m vendingd.site.schema > config/site.schema.json

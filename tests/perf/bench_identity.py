@@ -23,25 +23,44 @@ SEED, EACH = 1, 24
 
 
 def run(corpus: Path, side: int, only: list[str]) -> dict[str, Any]:
-    """Measure and print, part by part."""
+    """Measure and print, part by part; what could not be measured stands under `passed_over`, by folder and reason."""
     found: dict[str, Any] = {}
+    over: dict[str, dict[str, list[str]]] = {}
+
+    def pass_over(why: str, path: Path) -> None:
+        over.setdefault(str(path.parent.relative_to(corpus)), {}).setdefault(why, []).append(path.name)
+
+    for part in only:
+        for stray in sorted((corpus / part).iterdir()) if (corpus / part).is_dir() else ():
+            if not stray.is_dir():
+                pass_over("in no folder of a set or person", stray)
     if "qr" in only and (corpus / "qr").is_dir():
-        sets = {}
+        sets, empty = {}, []
         for folder in sorted(path for path in (corpus / "qr").iterdir() if path.is_dir()):
-            if (figures := identity_qr.measure(folder, side)) is not None:
+            if (figures := identity_qr.measure(folder, side, pass_over)) is not None:
                 sets[folder.name] = figures
+            else:
+                empty.append(folder.name)
         if sets:
             found["qr"] = sets
             print("\n".join(identity_qr.table(sets)), flush=True)
+        if empty:
+            found["qr_empty"] = empty
     if "faces" in only and (corpus / "faces").is_dir():
-        found["faces"] = asyncio.run(identity_faces.measure(corpus / "faces", side))
+        found["faces"] = asyncio.run(identity_faces.measure(corpus / "faces", side, pass_over))
         print("\n".join(identity_faces.table(found["faces"])), flush=True)
+    if over:
+        found["passed_over"] = over
+        for folder_name, reasons in over.items():
+            for why, names in reasons.items():
+                first = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+                print(f"passed over in {folder_name}: {len(names)}, {why} ({first})", flush=True)
     return found
 
 
 def missed(found: dict[str, Any]) -> list[str]:
-    """The aims that were not met, in words."""
-    said = []
+    """The aims that were not met or could not be measured, in words."""
+    said = [f"QR {name}: not measured, it has no picture with a payload" for name in found.get("qr_empty", ())]
     for name, figures in found.get("qr", {}).items():
         if not figures["never_below_either"]:
             said.append(f"QR {name}: fewer read than by one engine alone")
@@ -50,8 +69,17 @@ def missed(found: dict[str, Any]) -> list[str]:
         most = figures["engines"][identity_qr.WHOLE]["rate"]
         if not figures["above_both"] and most < 1.0:
             said.append(f"QR {name}: no more read than by the better engine alone ({most:.1%})")
-    if found.get("faces", {}).get("verified_met") is False:
-        said.append("faces: first good frame to verified face takes too long")
+    if (faces := found.get("faces")) is not None:
+        if faces["verified_met"] is False:
+            said.append("faces: first good frame to verified face takes too long")
+        elif not faces["pictures"]:
+            said.append("faces: not measured, there is no picture that can be read")
+        elif not faces["people"]:
+            said.append("faces: not measured, no picture passes the gates")
+        elif faces["verified_met"] is None:
+            said.append(
+                "faces: time not measured, nobody has three different good pictures that are verified as theirs"
+            )
     return said
 
 

@@ -7,7 +7,7 @@ import resource
 import secrets
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,31 +25,42 @@ THRESHOLDS = (THRESHOLD_FLOOR, 0.45)
 CPU_MOST_S = 0.3
 LONG_S = 120.0
 
+PassOver = Callable[[str, Path], None]
+"""Told why a file is not measured."""
+
 
 def cpu_and_peak() -> tuple[float, float]:
     """Run in the child: its processor time in seconds, its largest resident size in MiB."""
     return time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def frames(folder: Path, side: int) -> Iterator[tuple[str, Frame]]:
+def frames(folder: Path, side: int, pass_over: PassOver) -> Iterator[tuple[str, Frame]]:
     """Person and picture, no larger than a camera gives it."""
     for person in sorted(path for path in folder.iterdir() if path.is_dir()):
         for path in sorted(person.iterdir()):
-            picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
-            if picture is None:
-                continue
-            scale = side / max(picture.shape[:2])
-            if scale < 1:
-                picture = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-            done, data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 92])
-            assert done
-            yield person.name, Frame("jpeg", data.tobytes(), 0.0)
+            try:
+                picture = cv2.imread(str(path), cv2.IMREAD_COLOR) if path.is_file() else None
+                if picture is not None:
+                    yield person.name, _frame(picture, side)
+                    continue
+            except cv2.error:  # too large, or so narrow that nothing is left of it
+                pass
+            pass_over("cannot be read", path)
 
 
-async def measure(folder: Path, side: int) -> dict[str, Any]:
+def _frame(picture: Any, side: int) -> Frame:
+    scale = side / max(picture.shape[:2])
+    if scale < 1:
+        picture = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    done, data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 92])
+    assert done
+    return Frame("jpeg", data.tobytes(), 0.0)
+
+
+async def measure(folder: Path, side: int, pass_over: PassOver = lambda why, path: None) -> dict[str, Any]:
     """Figures of all people of a folder."""
     vectors: dict[str, list[tuple[float, ...]]] = {}
-    good: list[Frame] = []
+    good: dict[str, list[Frame]] = {}
     words: Counter[str] = Counter()
     cpu: list[float] = []
     workers = RealWorkers(threads=1, processes=1)
@@ -57,14 +68,14 @@ async def measure(folder: Path, side: int) -> dict[str, Any]:
         before, _ = await own.process(cpu_and_peak, timeout_s=LONG_S)
         await own.process(engine.load, timeout_s=LONG_S)
         loaded, _ = await own.process(cpu_and_peak, timeout_s=LONG_S)
-        for person, frame in frames(folder, side):
+        for person, frame in frames(folder, side, pass_over):
             began, _ = await own.process(cpu_and_peak, timeout_s=LONG_S)
             look = await own.process(engine.look, frame, timeout_s=LONG_S)
             ended, _ = await own.process(cpu_and_peak, timeout_s=LONG_S)
             words[look.word or look.refused or "good"] += 1
             if look.comparable and look.frontal:
                 vectors.setdefault(person, []).append(look.vector)
-                good.append(frame)
+                good.setdefault(person, []).append(frame)
                 cpu.append(ended - began)
         verified_s = await _one_comparison(own, good, vectors)
         _, peak_mib = await own.process(cpu_and_peak, timeout_s=LONG_S)
@@ -83,24 +94,33 @@ async def measure(folder: Path, side: int) -> dict[str, Any]:
     }
 
 
-async def _one_comparison(own: Any, good: list[Frame], vectors: dict[str, list[tuple[float, ...]]]) -> float | None:
-    """Processor time of both processes from the first good frame to the result, three frames of one person."""
-    person = next((name for name, seen in vectors.items() if len(seen) >= FRAMES), None)
-    if person is None:
-        return None
-    start = sum(len(seen) for name, seen in itertools.takewhile(lambda item: item[0] != person, vectors.items()))
-    watch = Verification(
-        mean(vectors[person]), lambda word: None, threshold=THRESHOLDS[-1], challenge_steps=0, below=secrets.randbelow
-    )
-    child, _ = await own.process(cpu_and_peak, timeout_s=LONG_S)
-    here, now = time.process_time(), 0.0
-    result: FaceResult | None = None
-    for frame in good[start : start + FRAMES]:
-        result = watch.saw(await own.process(engine.look, frame, timeout_s=LONG_S), now)
-        now += watch.next_look_s
-    assert result is not None and result.finding is FaceFinding.VERIFIED, result
-    here = time.process_time() - here
-    return float((await own.process(cpu_and_peak, timeout_s=LONG_S))[0] - child + here)
+async def _one_comparison(
+    own: Any, good: dict[str, list[Frame]], vectors: dict[str, list[tuple[float, ...]]]
+) -> float | None:
+    """Processor time of both processes from the first good frame to the result, three frames of one person.
+
+    Of the first person who is verified: three pictures of different people, or one three times, are not. None: nobody.
+    """
+    for person, seen in vectors.items():
+        if len(seen) < FRAMES:
+            continue
+        try:
+            template = mean(seen)
+        except ValueError:
+            continue
+        watch = Verification(
+            template, lambda word: None, threshold=THRESHOLDS[-1], challenge_steps=0, below=secrets.randbelow
+        )
+        child, _ = await own.process(cpu_and_peak, timeout_s=LONG_S)
+        here, now = time.process_time(), 0.0
+        result: FaceResult | None = None
+        for frame in good[person][:FRAMES]:
+            result = watch.saw(await own.process(engine.look, frame, timeout_s=LONG_S), now)
+            now += watch.next_look_s
+        here = time.process_time() - here
+        if result is not None and result.finding is FaceFinding.VERIFIED:
+            return float((await own.process(cpu_and_peak, timeout_s=LONG_S))[0] - child + here)
+    return None
 
 
 # ---------------------------------------------------------------- who is who

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import struct
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +20,12 @@ PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 REPEATS = 3  # the least of so many: others use the machine, too
 RATIO_MOST = 1.2
 
+# What Pillow raises for pictures that are cut short, none, or made to fill the memory.
+_UNREADABLE = (OSError, ValueError, SyntaxError, EOFError, struct.error, OverflowError, Image.DecompressionBombError)
+
 Codes = frozenset[bytes]
+PassOver = Callable[[str, Path], None]
+"""Told why a file is not measured."""
 
 
 def ours(image: Any, turn: int) -> Codes:
@@ -47,15 +54,35 @@ class Tally:
     ms_where_zxing_reads: list[float] = field(default_factory=list)
 
 
-def pictures(folder: Path, side: int) -> Iterator[tuple[bytes, Any]]:
+def payloads(picture: Path) -> Codes | None:
+    """What may be read of it: the file beside it as it is, and without the line end that an editor puts behind."""
+    for beside in (picture.with_suffix(".txt"), picture.with_name(picture.name + ".txt")):
+        if beside.is_file():
+            said = beside.read_bytes()
+            return frozenset({said, said.removesuffix(b"\n").removesuffix(b"\r")})
+    return None
+
+
+def pictures(folder: Path, side: int, pass_over: PassOver) -> Iterator[tuple[Codes, Any]]:
     """Payload and grey levels of each picture that has a payload beside it, no larger than a camera gives it."""
     for path in sorted(folder.iterdir()):
-        beside = path.with_suffix(".txt")
-        if path.suffix.lower() not in PICTURES or not beside.is_file():
+        if path.suffix.lower() not in PICTURES:
+            if path.suffix.lower() != ".txt":
+                pass_over("not a picture by its name", path)
             continue
-        picture = Image.open(path).convert("L")
-        picture.thumbnail((side, side), Image.Resampling.LANCZOS)
-        yield beside.read_bytes().rstrip(b"\r\n"), np.ascontiguousarray(np.asarray(picture))
+        said = payloads(path)
+        if said is None:
+            pass_over("no payload beside it", path)
+            continue
+        try:
+            with path.open("rb") as file, warnings.catch_warnings():
+                warnings.simplefilter("error", Image.DecompressionBombWarning)
+                picture = Image.open(file).convert("L")
+            picture.thumbnail((side, side), Image.Resampling.LANCZOS)
+        except (*_UNREADABLE, Image.DecompressionBombWarning):
+            pass_over("cannot be read", path)
+            continue
+        yield said, np.ascontiguousarray(np.asarray(picture))
 
 
 def timed(engine: Callable[[Any], Codes], image: Any) -> tuple[Codes, float]:
@@ -69,25 +96,25 @@ def timed(engine: Callable[[Any], Codes], image: Any) -> tuple[Codes, float]:
     return found, least
 
 
-def measure(folder: Path, side: int) -> dict[str, Any] | None:
+def measure(folder: Path, side: int, pass_over: PassOver = lambda why, path: None) -> dict[str, Any] | None:
     """Figures of one set; None where it has no picture with a payload."""
     tallies = {name: Tally() for name in (*ENGINES, WHOLE)}
     count = 0
-    for payload, image in pictures(folder, side):
+    for payload, image in pictures(folder, side, pass_over):
         count += 1
         read_by_zxing = False
         for name, engine in ENGINES.items():
             found, ms = timed(engine, image)
             tally = tallies[name]
-            tally.read += payload in found
-            tally.wrong += bool(found - {payload})
+            tally.read += bool(found & payload)
+            tally.wrong += bool(found - payload)
             tally.ms.append(ms)
-            read_by_zxing = read_by_zxing or (name == "zxing-cpp alone" and payload in found)
+            read_by_zxing = read_by_zxing or (name == "zxing-cpp alone" and bool(found & payload))
             if read_by_zxing:
                 tally.ms_where_zxing_reads.append(ms)
         looks = [ours(image, turn) for turn in range(len(qr.ROTATION))]
-        tallies[WHOLE].read += any(payload in found for found in looks)
-        tallies[WHOLE].wrong += any(found - {payload} for found in looks)
+        tallies[WHOLE].read += any(found & payload for found in looks)
+        tallies[WHOLE].wrong += any(found - payload for found in looks)
     return summary(count, tallies) if count else None
 
 
