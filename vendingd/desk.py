@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+from collections import defaultdict, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -28,7 +29,7 @@ from vendingd.kernel.mailbox import Mailbox
 
 _log = logging.getLogger(__name__)
 REPEAT_S = 1.0  # a scanner in presentation mode reads on; a person who shows it again means it
-BADGE_HELD_S = 3.0  # a card that lies on its reader is read again and again
+MOST_DIGITS = 64  # that a keypad's option lets an entry have
 MAX_CODE = 4296  # a QR code holds no more alphanumeric characters (ISO/IEC 18004)
 
 Channel = tuple[str, int]
@@ -58,6 +59,20 @@ class _Seen:
     def answered(self, reply: asyncio.Future[Step]) -> None:
         if not reply.cancelled() and reply.exception() is None:
             self.accepted = reply.result().refused is None
+
+
+@dataclass(slots=True)
+class _Begun:
+    """When the visit at a terminal began: what was typed before that is somebody else's."""
+
+    n: int = 0  # the visit at the time of the newest showing
+    shown_mono: float = float("-inf")
+    begun_mono: float = float("-inf")
+
+    def follow(self, n: int) -> None:
+        """The terminal is at visit `n`: another one than at the newest showing began with that showing."""
+        if n != self.n:
+            self.n, self.begun_mono = n, self.shown_mono
 
 
 @dataclass(slots=True)
@@ -95,6 +110,8 @@ class Desk:
         self._clock = clock
         self._now = now
         self._seen: dict[str, _Seen] = {}
+        self._begun: defaultdict[str, _Begun] = defaultdict(_Begun)
+        self._typed: defaultdict[Channel, deque[float]] = defaultdict(lambda: deque(maxlen=MOST_DIGITS))  # when
 
     # ------------------------------------------------ from devices
     def code(self, read: CodeRead) -> None:
@@ -107,13 +124,17 @@ class Desk:
             self.show(terminal, read.data, read.at_mono).add_done_callback(seen.answered)
 
     def badge(self, read: BadgeRead) -> None:
-        """Its number ends here: what goes on is its hash."""
+        """Its number ends here: what goes on is its hash.
+
+        A reader's device tells a badge once for as long as it is held there, so each read is a showing.
+        """
         terminal = self._terminals.badges.get((read.device, read.channel))
         if terminal is None or self.keys.badges is None:
             return
         badge = self.keys.badges.hash(read.badge)
-        if (seen := self._shown_anew(f"{terminal} badge", badge.encode(), read.at_mono, BADGE_HELD_S)) is not None:
+        if (seen := self._shown_anew(f"{terminal} badge", badge.encode(), read.at_mono, 0.0)) is not None:
             event = e.BadgePresented(terminal, badge)
+            self._shown(terminal, read.at_mono)
             self._mailbox.credential(f"{terminal} badge", event, read.at_mono).add_done_callback(seen.answered)
 
     def _shown_anew(self, where: str, digest: bytes, at_mono: float, held_s: float) -> _Seen | None:
@@ -132,14 +153,37 @@ class Desk:
         return seen
 
     def digits(self, read: DigitsEntered) -> None:
+        """An entry, without what was typed before the visit began: it would cost the holder a try."""
         terminal = self._terminals.keypads.get((read.device, read.channel))
-        if terminal is not None:
-            self.pin(terminal, read.digits, read.at_mono)
+        if terminal is None:
+            return
+        begun_mono = self._visit(terminal).begun_mono
+        typed = list(self._typed.pop((read.device, read.channel), ()))[-len(read.digits) :]
+        if digits := read.digits[sum(at_mono < begun_mono for at_mono in typed) :]:
+            self.pin(terminal, digits, read.at_mono)
 
     def key(self, read: KeyPressed) -> None:
-        terminal = self._terminals.keypads.get((read.device, read.channel))
-        if terminal is not None and read.key == "return":
+        at = (read.device, read.channel)
+        terminal = self._terminals.keypads.get(at)
+        if terminal is None:
+            return
+        if read.key == "digit":
+            self._typed[at].append(read.at_mono)
+        elif read.key == "clear":
+            self._typed.pop(at, None)
+        elif read.key == "return":
             self._mailbox.credential(f"{terminal} return", e.ReturnAsked(terminal), read.at_mono)
+
+    def _visit(self, terminal: str) -> _Begun:
+        """Of the head world: a holder who types fast does not wait for a commit."""
+        begun = self._begun[terminal]
+        visit = self._mailbox.head.visit(terminal)
+        begun.follow(visit.n if visit is not None else 0)
+        return begun
+
+    def _shown(self, terminal: str, at_mono: float) -> None:
+        """A pass or a badge, which may begin a visit."""
+        self._visit(terminal).shown_mono = at_mono
 
     def button(self, read: LevelRead) -> None:
         terminal = self._terminals.return_keys.get((read.device, read.channel))
@@ -154,6 +198,7 @@ class Desk:
     # ------------------------------------------------ from devices and from screens
     def show(self, terminal: str, text: bytes, at_mono: float) -> asyncio.Future[Step]:
         """A code was shown; the future tells what came of it."""
+        self._shown(terminal, at_mono)
         return self._mailbox.credential(terminal, self._judged(terminal, text), at_mono)
 
     def pin(self, terminal: str, digits: str, at_mono: float) -> asyncio.Future[Step]:
