@@ -46,6 +46,7 @@ class Release(Request):
 class StartReturn(Request):
     bay: str
     terminal: str
+    asset: str | None = None  # of a rental that has not had it yet, by this machine's books
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from fsm.across import (
     Unsure,
 )
 from fsm.custody import Verdict, Word, judge
-from fsm.model import Alarm, Bay, BaySpec, BayState, Grant, Occupancy, Purpose, disarm
+from fsm.model import Alarm, Bay, BaySpec, BayState, Grant, Occupancy, Purpose, RentalState, disarm
 from fsm.values import replace
 from fsm.world import Turn
 
@@ -89,7 +89,22 @@ def verdict_of(bay: Bay, turn: Turn) -> Verdict:
     assert grant is not None
     if grant.settled:  # custody has changed already; what is inside now is nobody's doing
         grant = replace(grant, purpose=Purpose.TECHNICIAN)
-    return judge(grant, bay, spec_of(bay, turn), turn.sensed(bay.id), tagged(bay, turn))
+    verdict = judge(grant, bay, spec_of(bay, turn), turn.sensed(bay.id), tagged(bay, turn))
+    if _doubtful(verdict, grant, turn):
+        return replace(verdict, word=Word.UNSURE, inside=None, occupancy=Occupancy.UNKNOWN)
+    return verdict
+
+
+def _doubtful(verdict: Verdict, grant: Grant, turn: Turn) -> bool:
+    """Nothing sensed it, only a pass said so: not enough where this machine's books say otherwise."""
+    rental = turn.rental(grant.rental) if grant.rental is not None else None
+    if rental is None or verdict.word is not Word.CAME_BACK or not verdict.unsensed:
+        return False
+    if rental.assumed is not None or verdict.inside is None:
+        return True
+    out = (RentalState.ON_TRIP, RentalState.RETURNING)
+    others = (one for one in turn.rentals_out_with(verdict.inside) if one.id != rental.id)
+    return rental.source == "return" and any(one.state in out and one.source != "return" for one in others)
 
 
 # ---------------------------------------------------------------- custody
@@ -149,6 +164,12 @@ def _tell_rental(bay: Bay, grant: Grant, verdict: Verdict, turn: Turn, outage: b
             )
         case Word.LEFT_EMPTY:
             turn.post("rental", rental, LeftEmpty(grant.id, outage=outage))
+        case Word.UNSURE if verdict.unsensed:  # no rental is bound by what may be a mere word, this one neither
+            turn.open_incident(f"unsure_{grant.purpose}", bay=bay.id, asset=grant.asset, rental=rental)
+            if grant.terminal is not None:
+                turn.post("visit", grant.terminal, Unserved(rental, "incident"))
+            turn.post("rental", rental, LeftEmpty(grant.id, outage=outage))
+            bay = replace(bay, quarantined=bay.quarantined or "contents are uncertain")
         case _:
             kind = "unidentified_asset" if verdict.stranger else f"unsure_{grant.purpose}"
             ident = turn.open_incident(kind, bay=bay.id, asset=grant.asset, rental=rental)

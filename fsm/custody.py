@@ -50,6 +50,8 @@ def judge(grant: Grant, bay: Bay, spec: BaySpec, sensed: Sensed, tagged: str | N
             return Verdict(Word.UNSURE, None, Occupancy.OCCUPIED, stranger=True)
         if releasing:
             return Verdict(Word.NOT_TAKEN, bay.asset, Occupancy.OCCUPIED)
+        if grant.purpose is Purpose.RETURN and grant.asset is None:  # of a class, and nobody knows which it is
+            return Verdict(Word.UNSURE, None, Occupancy.OCCUPIED, stranger=True)
         if grant.purpose is Purpose.RETURN:
             return Verdict(Word.CAME_BACK, grant.asset, Occupancy.OCCUPIED)
         if bay.asset is not None:

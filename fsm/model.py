@@ -162,6 +162,7 @@ class Rental:
     unsensed: bool = False  # no sensor saw the custody change
     cancel: str | None = None  # instruction that waits for the bay's word
     waiting: tuple[Waiting, ...] = ()  # other instructions that do, in the order in which they came
+    assumed: RentalState | None = None  # out by its credential's word alone; what it is again if nothing comes
     expire: bool = False  # the window closed while claimed or released
     incident: str | None = None
     deadlines: tuple[Deadline, ...] = ()

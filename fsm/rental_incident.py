@@ -18,7 +18,7 @@ def into_incident(rental: Rental, ident: str, turn: Turn) -> Rental:
         settle_instruction(turn, rental.cancel, "refused", "incident")
     turn.urgent = True
     rental = disarm(rental, "claim", "window_open", "window_close", "reopen")
-    return replace(rental, incident=ident, grant=None, terminal=None, cancel=None, expire=False)
+    return replace(rental, incident=ident, grant=None, terminal=None, cancel=None, expire=False, assumed=None)
 
 
 def unsure(rental: Rental, event: Unsure, turn: Turn) -> Rental:

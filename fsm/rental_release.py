@@ -18,7 +18,7 @@ from fsm.across import (
 )
 from fsm.model import Purpose, Rental, RentalState, armed, disarm
 from fsm.outcome import settle_instruction
-from fsm.rental_booking import end, erased, note, same_grant, served, timed_by_due, unserved
+from fsm.rental_booking import end, erased, no_cancellation_now, note, same_grant, served, timed_by_due, unserved
 from fsm.rental_incident import into_incident
 from fsm.values import replace
 from fsm.world import Turn
@@ -112,8 +112,7 @@ def opened_too_often(rental: Rental, event: NotTaken, turn: Turn) -> Rental:
 
 def taken(rental: Rental, event: Taken, turn: Turn) -> Rental:
     """Custody: the asset is the holder's. The pass is spent by this."""
-    if rental.cancel is not None:
-        settle_instruction(turn, rental.cancel, "refused", "already_released")
+    no_cancellation_now(rental, turn)
     note(
         rental,
         "rental.on_trip",
@@ -162,6 +161,8 @@ def purchased(rental: Rental, event: Buy, turn: Turn) -> Rental:
 
 
 def returned_elsewhere(rental: Rental, event: CloseElsewhere, turn: Turn) -> Rental:
+    no_cancellation_now(rental, turn)
+    rental = replace(rental, cancel=None, assumed=None)
     note(rental, "rental.returned", turn, elsewhere=event.machine, asset=rental.asset)
     served(rental, "returned", turn)
     asset = rental.asset

@@ -5,8 +5,10 @@ from __future__ import annotations
 from fsm.across import (
     Authorise,
     CameBack,
+    Cancel,
     EraseDue,
     FoundBack,
+    GrantEnded,
     LeftEmpty,
     NotOpened,
     NotTaken,
@@ -14,9 +16,10 @@ from fsm.across import (
     ReopenLapsed,
     StartReturn,
     Taken,
+    Update,
 )
-from fsm.model import Purpose, Rental, armed, disarm
-from fsm.rental_booking import erased, known_out, note, served, unserved
+from fsm.model import Purpose, Rental, RentalState, armed, disarm
+from fsm.rental_booking import erased, known_out, no_cancellation_now, note, served, unserved
 from fsm.rental_release import taken
 from fsm.table import reason
 from fsm.values import replace
@@ -32,6 +35,54 @@ def start_return(rental: Rental, event: StartReturn, turn: Turn) -> Rental:
     )
     note(rental, "rental.return_started", turn, bay=event.bay, terminal=event.terminal)
     return replace(rental, bay=event.bay, terminal=event.terminal)
+
+
+def start_though_ready(rental: Rental, event: StartReturn, turn: Turn) -> Rental:
+    return _start_assumed(rental, RentalState.READY, event, turn)
+
+
+def start_though_booked(rental: Rental, event: StartReturn, turn: Turn) -> Rental:
+    return _start_assumed(rental, RentalState.BOOKED, event, turn)
+
+
+def _start_assumed(rental: Rental, before: RentalState, event: StartReturn, turn: Turn) -> Rental:
+    """By the books it never left; they may be an older copy. Its window waits until the bay has said its word."""
+    rental = disarm(rental, "window_open", "window_close")
+    return start_return(replace(rental, assumed=before, asset=event.asset), event, turn)
+
+
+def ready_again(rental: Rental, event: LeftEmpty | NotOpened | GrantEnded, turn: Turn) -> bool:
+    return rental.assumed is RentalState.READY and _nothing_came(rental, event)
+
+
+def booked_again(rental: Rental, event: LeftEmpty | NotOpened | GrantEnded, turn: Turn) -> bool:
+    return rental.assumed is RentalState.BOOKED and _nothing_came(rental, event)
+
+
+def _nothing_came(rental: Rental, event: LeftEmpty | NotOpened | GrantEnded) -> bool:
+    return rental.grant == event.grant and not (isinstance(event, NotOpened) and event.lapsed)
+
+
+def given_up(rental: Rental, event: LeftEmpty | NotOpened | GrantEnded, turn: Turn) -> Rental:
+    """Nothing came, and so it is what it was. The pass is unspent."""
+    if isinstance(event, NotOpened):
+        rental = return_not_opened(rental, event, turn)
+    elif isinstance(event, LeftEmpty):
+        rental = left_empty(rental, event, turn)
+    note(rental, f"rental.{rental.state}", turn)
+    rental = replace(rental, assumed=None, asset=None, bay=None, grant=None)
+    if rental.cancel is not None:  # it waited for this
+        turn.post("rental", rental.id, GrantEnded(event.grant))
+        rental = replace(rental, grant=event.grant)
+    if rental.state is RentalState.BOOKED:
+        rental = turn.arm_utc(rental, "window_open", rental.window_from_utc)
+    return turn.arm_utc(rental, "window_close", rental.window_to_utc)
+
+
+def assumed_out(rental: Rental, event: Update | Cancel, turn: Turn) -> bool:
+    """It may turn out that it never left: then what the cloud says is in time."""
+    version = event.put.version if isinstance(event, Update) else event.version
+    return rental.assumed is not None and version > rental.version
 
 
 def return_not_opened(rental: Rental, event: NotOpened, turn: Turn) -> Rental:
@@ -70,7 +121,9 @@ def _back(rental: Rental, bay: str | None, turn: Turn, *, keep_grant: bool = Fal
     )
     served(rental, "returned", turn, bay or "")
     turn.urgent = True
+    no_cancellation_now(rental, turn)
     rental = disarm(rental, "due")
+    rental = replace(rental, cancel=None, assumed=None)
     rental = replace(rental, bay=bay, grant=rental.grant if keep_grant else None, terminal=None)
     return turn.arm_in(rental, "reopen", turn.layout.timing.reopen_s)
 

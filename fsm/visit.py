@@ -38,8 +38,9 @@ from fsm.events import (
     ReturnAsked,
     TagPresented,
 )
-from fsm.model import Purpose, Rental, RentalState, Visit, VisitState, disarm
+from fsm.model import FINAL, Purpose, Rental, RentalState, Visit, VisitState, disarm
 from fsm.policy import BADGE, PASS
+from fsm.rental_booking import spent_by
 from fsm.table import Refused, Row, Table, ignore, on, reason
 from fsm.values import replace
 from fsm.visit_badge import at_it_already, choosing, offer_choice, pick, picked_out, several, stay
@@ -73,9 +74,9 @@ from fsm.visit_ways import (
     Credential,
     a_reopening,
     a_return,
+    asset_out,
     audience,
     bought_back,
-    directory_asset,
     from_pass,
     judge,
     judge_badge,
@@ -163,12 +164,17 @@ def return_by_pass(visit: Visit, event: PassPresented, turn: Turn) -> Visit:
         return _bring_bought(visit, spent.asset, turn)
     if rental is not None and rental.state is RentalState.PURCHASED:
         return _bring_bought(visit, rental.asset or "", turn)
-    if rental is None:
-        asset = directory_asset(event, turn)
+    if rental is None or rental.state in FINAL:
+        asset, known = asset_out(event, turn), rental
         rental = replace(from_pass(event), state=RentalState.ON_TRIP, source="return", asset=asset)
+        if known is not None:  # it was over here; if nothing comes, that is all that is known of it
+            turn.put(spent_by(known))
+            rental = replace(
+                rental, asset_class=known.asset_class, pass_exp_utc=max(known.pass_exp_utc or 0.0, event.exp)
+            )
         turn.put(rental)
         turn.record("rental.on_trip", rental.id, asset=asset, source="return")
-    return _return(visit, rental, turn)
+    return _return(visit, rental, asset_out(event, turn), turn)
 
 
 def _bring_bought(visit: Visit, asset: str, turn: Turn) -> Visit:
@@ -177,17 +183,17 @@ def _bring_bought(visit: Visit, asset: str, turn: Turn) -> Visit:
     return _receive(visit, asset, turn)
 
 
-def _return(visit: Visit, rental: Rental, turn: Turn) -> Visit:
+def _return(visit: Visit, rental: Rental, asset: str | None, turn: Turn) -> Visit:
     before = turn.bay(rental.bay) if rental.grant is not None and rental.bay is not None else None
     living = before is not None and before.grant is not None and not before.grant.lapsed
     if living and not return_stuck(turn, rental):
         raise Refused("in_progress")
-    bay = choose.place(turn, choose.class_of(turn, rental), rental)
+    bay = choose.place(turn, choose.class_of(turn, replace(rental, asset=asset)), rental)
     if before is not None and before.id != bay:  # it does not work: bringing back is always possible elsewhere
         turn.put(detached(before, turn) if living else end_lapsed(before, turn))
         if living and rental.terminal not in (None, visit.id):  # who stands there is served no more
             turn.post("visit", rental.terminal or "", Unserved(rental.id, "in_use"))
-    turn.post("rental", rental.id, StartReturn(bay, visit.id))
+    turn.post("rental", rental.id, StartReturn(bay, visit.id, asset))
     return replace(fresh(visit, turn), rental=rental.id, bay=bay, reason="returning")
 
 
@@ -202,7 +208,7 @@ def _receive(visit: Visit, asset: str, turn: Turn) -> Visit:
 def return_by_badge(visit: Visit, event: Picked, turn: Turn) -> Visit:
     rental = turn.rental(event.rental)
     assert rental is not None
-    return _return(visit, rental, turn)
+    return _return(visit, rental, asset_out(event, turn), turn)
 
 
 def reopen(visit: Visit, event: Credential, turn: Turn) -> Visit:
@@ -267,7 +273,7 @@ def return_by_tag(visit: Visit, event: TagPresented, turn: Turn) -> Visit:
         return _receive(visit, asset.id, turn)
     if rental.state is RentalState.RETURNING and not return_stuck(turn, rental):
         raise Refused("in_progress")
-    return _return(visit, rental, turn)
+    return _return(visit, rental, asset.id, turn)
 
 
 # ---------------------------------------------------------------- another bay than the one whose bolt is stuck

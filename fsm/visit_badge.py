@@ -8,7 +8,7 @@ from fsm.model import Rental, RentalState, Visit
 from fsm.table import Refused, reason
 from fsm.values import replace
 from fsm.visit_end import fresh
-from fsm.visit_ways import BUSY, OUT, a_reopening, judge_badge, return_stuck
+from fsm.visit_ways import BUSY, OUT, a_reopening, judge_badge, may_be_out, return_stuck
 from fsm.world import Turn
 
 
@@ -47,9 +47,10 @@ def _served_here(visit: Visit, rental: Rental, turn: Turn) -> bool:
 
 
 def _useful(visit: Visit, rental: Rental, badge: str, turn: Turn) -> bool:
-    if rental.state in OUT or return_stuck(turn, rental):
+    event = Picked(visit.id, rental.id, badge)
+    if rental.state in OUT or return_stuck(turn, rental) or may_be_out(visit, event, turn):
         return True
-    if a_reopening(visit, Picked(visit.id, rental.id, badge), turn):
+    if a_reopening(visit, event, turn):
         return True
     if rental.state in BUSY:
         raise Refused("in_progress" if rental.terminal == visit.id else "in_use")
@@ -63,7 +64,8 @@ def several(visit: Visit, event: BadgePresented, turn: Turn) -> bool:
 
 def offer_choice(visit: Visit, event: BadgePresented, turn: Turn) -> Visit:
     choices = tuple(rental.id for rental in _leads_to(visit, event.badge, turn))
-    visit = replace(fresh(visit, turn), badge=event.badge, choices=choices)
+    asked = visit.return_until_mono  # to bring something back: it counts until one of them is chosen
+    visit = replace(fresh(visit, turn), badge=event.badge, choices=choices, return_until_mono=asked)
     return turn.arm_in(visit, "visit", turn.layout.timing.choose_s)
 
 
@@ -92,7 +94,9 @@ def choose(visit: Visit, event: Chosen | PinEntered, turn: Turn) -> Visit:
 def picked_out(visit: Visit, event: Picked, turn: Turn) -> bool:
     """It is out: its badge brings it back."""
     rental = turn.rental(event.rental)
-    return rental is not None and (rental.state in OUT or return_stuck(turn, rental))
+    if rental is None:
+        return False
+    return rental.state in OUT or return_stuck(turn, rental) or may_be_out(visit, event, turn)
 
 
 def act_of(rental: Rental) -> str:

@@ -11,6 +11,7 @@ from fsm.world import Turn
 
 OUT = (RentalState.ON_TRIP, RentalState.INCIDENT)
 GONE_WORDS = {"cancelled": "cancelled", "expired": "too_late"}  # the same word as while the rental was in the world
+NOT_OUT = (RentalState.BOOKED, RentalState.READY, RentalState.EXPIRED, RentalState.CANCELLED)
 BUSY = (RentalState.CLAIMED, RentalState.RELEASING, RentalState.RETURNING)
 Credential = PassPresented | Picked
 
@@ -23,16 +24,65 @@ def a_return(visit: Visit, event: PassPresented, turn: Turn) -> bool:
     """
     rental = turn.rental(event.rental)
     if rental is not None:
-        return rental.state in (*OUT, RentalState.PURCHASED) or return_stuck(turn, rental)
+        return (
+            rental.state in (*OUT, RentalState.PURCHASED)
+            or return_stuck(turn, rental)
+            or may_be_out(visit, event, turn)
+        )
     spent = turn.spent(event.rental)
     if spent is not None and spent.why != "revoked" and spent.version is None:  # those may still bring an asset back
-        return bought_back(event, turn)
+        return bought_back(event, turn) or (spent.why in GONE_WORDS and may_be_out(visit, event, turn))
     out = directory_asset(event, turn)
+    if out is None and event.asset is None and event.asset_class is not None:
+        return return_asked(visit, turn)
     if out is None or turn.bay_holding(out) is not None:
         return False
     known = turn.asset(out)
     told = known is not None and known.rental == event.rental
     return told or return_asked(visit, turn) or not _for_here(event, turn)
+
+
+def may_be_out(visit: Visit, event: Credential, turn: Turn) -> bool:
+    """By this machine's books it never left, and yet its holder may bring it: a journal may be an older copy.
+
+    Its asset is in no bay here; and somebody has asked to bring something back, the directory says that they have
+    it, or it is missed here and nobody else is known to have it. Of a class, nobody can tell which: it is asked for.
+    """
+    rental = turn.rental(event.rental)
+    if rental is not None and (rental.state not in NOT_OUT or rental.grant is not None):
+        return False
+    asset = asset_out(event, turn)
+    if asset is None:
+        return return_asked(visit, turn) and _of_class(event, turn) is not None
+    known = turn.asset(asset)
+    if known is None or turn.bay_holding(asset) is not None:
+        return False
+    if return_asked(visit, turn) or known.rental == event.rental:
+        return True
+    return _missed(asset, turn) and not turn.rentals_out_with(asset)
+
+
+def _missed(asset: str, turn: Turn) -> bool:
+    """It was believed in a bay here and is gone, and nobody has said what became of it."""
+    return any((one.kind, one.asset) == ("asset_missing", asset) for one in turn.world.of["incident"].values())
+
+
+def asset_out(event: Credential, turn: Turn) -> str | None:
+    """Which asset its holder would bring: as booked, as the pass says, or as the directory does."""
+    rental = turn.rental(event.rental)
+    if rental is not None and (rental.asset or rental.named) is not None:
+        return rental.asset or rental.named
+    if isinstance(event, PassPresented) and event.asset is not None:
+        return event.asset
+    known = turn.asset_of_rental(event.rental)
+    return known.id if known is not None else None
+
+
+def _of_class(event: Credential, turn: Turn) -> str | None:
+    rental = turn.rental(event.rental)
+    if rental is not None:
+        return rental.asset_class
+    return event.asset_class if isinstance(event, PassPresented) else None
 
 
 def return_asked(visit: Visit, turn: Turn) -> bool:

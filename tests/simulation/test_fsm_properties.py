@@ -44,6 +44,7 @@ from fsm.model import (
     Now,
     Occupancy,
     Purpose,
+    Rental,
     RentalState,
     Sensed,
     TerminalSpec,
@@ -222,6 +223,9 @@ class Machine(RuleBasedStateMachine):
             if rental is not None and rental.state in (RentalState.ON_TRIP, RentalState.INCIDENT):
                 assert made.refused in LAW4, f"a return was refused: {made.refused} {made.detail}"
                 self.law_of_room(made, "car")
+            elif rental is not None and self.may_be_out(event.terminal, rental):
+                assert made.refused in LAW4, f"a return was refused: {made.refused} {made.detail}"
+                self.law_of_room(made, "car")
         if isinstance(event, e.TagPresented):
             visit = self.world.visit(event.terminal)
             known = next((car for car in CARS if TAG[car] == event.tag), None)
@@ -229,6 +233,13 @@ class Machine(RuleBasedStateMachine):
             if known is not None and asked and self.where[known] == "outside":
                 assert made.refused in LAW4, f"a return was refused: {made.refused} {made.detail}"
                 self.law_of_room(made, "car")
+
+    def may_be_out(self, terminal: str, rental: Rental) -> bool:
+        """A booking whose car is in no bay, for all that is known, after the return key."""
+        visit = self.world.visit(terminal)
+        waits = rental.state in (RentalState.BOOKED, RentalState.READY) and rental.grant is None
+        asked = visit is not None and self.mono <= visit.return_until_mono
+        return waits and asked and rental.named is not None and rental.named not in self.world.bay_of_asset
 
     def law_of_room(self, made: Step, asset_class: str) -> None:
         """'No empty bay' is said only where none is."""

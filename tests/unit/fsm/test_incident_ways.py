@@ -127,6 +127,17 @@ def by_tag_silent() -> Bench:
     return closed(m, presence=None, tag=None)
 
 
+def by_word_alone() -> Bench:
+    m = bench(**UNWATCHED)
+    m.book()
+    m.pick_up()
+    m.wait(60)
+    assert m.show("r9", asset="car1", exp=1.0, nbf=0.5).refused is None
+    m.sent("b1")
+    m.open("b1")
+    return closed(m)
+
+
 def reopened() -> Bench:
     m = returning()
     closed(m, presence=True, tag="TAG1")
@@ -154,6 +165,7 @@ CAUSES: dict[str, Callable[[], Bench]] = {
     "return-presence-silent": lambda: closed(returning(), presence=None, tag=None),
     "return-reader-silent": reader_silent,
     "return-by-tag-silent": by_tag_silent,
+    "return-unsensed": by_word_alone,
     "reopen-presence-silent": reopened,
     "technician-presence-silent": lambda: closed(by_technician(), presence=None, tag=None),
     "forced-presence-silent": lambda: closed(forced(), presence=None, tag=None),
