@@ -8,15 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from fsm import across, choose
+from fsm import across, servable
 from fsm import events as e
 from fsm.model import FINAL, Asset, Done, PassKey, Purpose, Rental, RentalState, Spent, armed
 from fsm.outcome import settle_instruction
-from fsm.policy import combined, plain, possible
 from fsm.rental_booking import booked
 from fsm.table import Refused
 from fsm.values import replace
-from fsm.visit_factors import offers_of
 from fsm.world import Turn
 
 KEEP_SPENT_S = 30 * 86400.0  # beyond the pass's own end: clocks of machines without a network drift
@@ -86,7 +84,9 @@ def _put(turn: Turn, one: e.PutReservation) -> bool | str:
             raise Refused("superseded", one.rental)
         turn.drop("spent", one.rental)
     probe = booked(one, turn)
-    _servable(turn, probe)
+    why = servable.unservable(turn, probe)
+    if why is not None:  # it fails closed now, not in front of the customer
+        raise Refused(why, one.rental)
     if turn.rental(one.rental) is not None:
         turn.post("rental", one.rental, across.Update(one))
     else:
@@ -98,18 +98,6 @@ def _put(turn: Turn, one: e.PutReservation) -> bool | str:
 def _face_known(turn: Turn, one: e.PutReservation) -> bool:
     """A template that nothing here compares serves nobody, and is not kept."""
     return any(one.face_format in spec.face_formats for spec in turn.layout.terminals.values())
-
-
-def _servable(turn: Turn, rental: Rental) -> None:
-    """What this site cannot do fails closed now, not in front of the customer. A face is never the only way."""
-    needed = choose.required(turn, rental, ())
-    if rental.named is None and choose.all_guarded(turn, rental.asset_class):
-        needed = combined(needed, choose.SECOND_PERSON)
-    terminals = [offers_of(turn, spec, rental) for spec in turn.layout.terminals.values()]
-    if not any(possible(needed, offers) for offers in terminals):
-        raise Refused("factor_unavailable", rental.id)
-    if not any(possible(plain(needed), offers) for offers in terminals):
-        raise Refused("only_by_face", rental.id)
 
 
 def _cancel(turn: Turn, one: e.CancelReservation) -> bool:
@@ -176,13 +164,18 @@ def _availability(turn: Turn, one: e.CloudAvailability) -> bool:
 
 # ---------------------------------------------------------------- directory, keys
 def _assets(turn: Turn, one: e.PutAssets) -> bool:
+    raised = False  # of some asset: what is demanded for it may be another by now
     for ident, asset_class, tags, rental in one.assets:
         authorisers = one.authorisers.get(ident, ())
         for tag in tags:
             other = turn.asset_by_tag(tag)
             if other is not None and other.id != ident:
                 raise Refused("tag_in_use", f"tag of {ident} is already {other.id}'s")
+        old = turn.asset(ident)
         turn.put(Asset(id=ident, asset_class=asset_class, tags=tags, rental=rental, authorisers=authorisers))
+        raised |= old is None or (old.asset_class, old.authorisers) != (asset_class, authorisers)
+    if raised:
+        servable.look_over(turn)
     return False
 
 
@@ -194,6 +187,7 @@ def _forget_assets(turn: Turn, one: e.RemoveAssets) -> bool:
             raise Refused("asset_in_use", ident)
         if turn.asset(ident) is not None:
             turn.drop("asset", ident)
+    servable.look_over(turn)
     return False
 
 

@@ -27,6 +27,7 @@ class Indexes:
         self.rentals_of_asset: dict[str, set[str]] = {}  # named or held by rentals that are not final
         self.holders: dict[str, set[str]] = {}  # the same, of rentals that have not had it yet
         self.rentals_of_badge: dict[str, set[str]] = {}
+        self.unservable: set[str] = set()  # rentals that no terminal can serve any more
         self.guarded: set[str] = set()  # assets that a second person must agree to
         self.bay_of_asset: dict[str, str] = {}  # believed inside
         self.asset_of_tag: dict[str, str] = {}
@@ -69,6 +70,10 @@ class Indexes:
         for rental, add in ((old, False), (new, True)):
             if rental is None:
                 continue
+            if add and rental.unservable is not None and rental.state in PENDING:
+                self.unservable.add(rental.id)
+            else:
+                self.unservable.discard(rental.id)
             for badge in rental.badges:
                 _enter(self.rentals_of_badge, badge, rental.id, add=add)
             if rental.state in FINAL:

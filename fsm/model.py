@@ -157,6 +157,7 @@ class Rental:
     attempts: int = 0
     face_attempts: int = 0
     locked_out: bool = False
+    unservable: str | None = None  # why no terminal here can serve it since the site or the directory changed
     overdue: bool = False
     outage: bool = False  # released or returned while the machine was down
     unsensed: bool = False  # no sensor saw the custody change
@@ -213,6 +214,7 @@ class Visit:
     badge: str | None = field(default=None, repr=False)  # that led here
     authoriser: str | None = field(default=None, repr=False)  # the second person's badge
     choices: tuple[str, ...] = ()  # rentals that a badge leads to
+    elsewhere: tuple[str, ...] = ()  # terminals that could serve what this one cannot
     facing: bool = False  # a camera compares
     look: int = 0  # which comparison of this visit
     no_face: bool = False  # nothing could be compared in this visit

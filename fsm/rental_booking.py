@@ -58,6 +58,7 @@ def booked(put: PutReservation, turn: Turn, old: Rental | None = None) -> Rental
         face=put.face,
         face_format=put.face_format,
         badges=put.badges,
+        unservable=None,  # judged as it arrives
         pass_exp_utc=put.pass_exp if old is None else max(put.pass_exp or 0.0, old.pass_exp_utc or 0.0) or None,
     )
     rental = turn.arm_utc(rental, "window_open", put.window_from)
@@ -138,12 +139,13 @@ def end(rental: Rental, turn: Turn) -> Rental:
 def let_go_of_face(rental: Rental, turn: Turn) -> None:
     """Tell whoever keeps something of it; where a device does, that is remembered until it has forgotten."""
     turn.emit(effects.EraseSecrets(rental.id, rental.face))
+
+
 def spent_by(rental: Rental) -> Spent:
     """What is kept of a final rental that leaves the world: its pass opens nothing, well beyond its own end."""
     until = max(rental.pass_exp_utc or 0.0, rental.window_to_utc) + KEEP_SPENT_S
     why = "spent" if rental.state is RentalState.RETURNED else str(rental.state)
     return Spent(id=rental.id, until_utc=until, why=why, asset=rental.asset)
-
 
     if rental.face is not None and any(spec.keeps_faces for spec in turn.layout.terminals.values()):
         turn.put(replace(turn.machine, forgetting=(*turn.machine.forgetting, (rental.id, rental.face))))
@@ -219,9 +221,9 @@ def cancel_claimed(rental: Rental, event: Cancel, turn: Turn) -> Rental:
     """Nothing more is authorised, but the bay may still open late."""
     unserved(rental, "cancelled", turn)
     return disarm(replace(cancel_waits(rental, event, turn), terminal=None), "claim")
+
+
 def no_cancellation_now(rental: Rental, turn: Turn) -> None:
     """It waited for the bay's word, and that was another."""
     if rental.cancel is not None:
         settle_instruction(turn, rental.cancel, "refused", "already_released")
-
-

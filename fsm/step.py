@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fsm import across, feed, rental, visit, visit_end
+from fsm import across, feed, rental, servable, visit, visit_end
 from fsm import bay as bays
 from fsm import events as e
 from fsm.effects import Effect, EraseSecrets, StopFace
@@ -126,7 +126,7 @@ def _refused(turn: Turn, event: e.Event, why: Refused) -> Step:
 def _show_refusal(turn: Turn, terminal: str, why: Refused) -> None:
     known = turn.get("visit", terminal)
     if isinstance(known, Visit):
-        turn.put(visit_end.refuse(known, why.reason, turn))
+        turn.put(visit_end.refuse(known, why.reason, turn, why.detail))
 
 
 def _end_offer(turn: Turn, terminal: str, why: Refused) -> None:
@@ -251,6 +251,7 @@ def _restarted(turn: Turn, event: e.Restarted) -> None:
     for rental_id, face in turn.machine.forgetting:
         turn.emit(EraseSecrets(rental_id, face))
     turn.record("machine.started", turn.layout.machine, boot=turn.now.boot)
+    servable.look_over(turn)  # the site file may be another one
 
 
 def _estop(turn: Turn, event: e.EstopChanged) -> None:

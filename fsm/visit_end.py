@@ -58,6 +58,7 @@ def for_me(visit: Visit, event: Served | Unserved, turn: Turn) -> bool:
 
 def farewell(visit: Visit, why: str, turn: Turn) -> Visit:
     visit = replace(visit, state=VisitState.FAREWELL, reason=why, wants=None, accepts=frozenset(), choices=())
+    visit = replace(visit, elsewhere=())
     visit = replace(visit, have=frozenset(), checking=False, facing=False, badge=None, authoriser=None)
     return turn.arm_in(disarm(visit, "visit"), "farewell", turn.layout.timing.farewell_s)
 
@@ -97,7 +98,7 @@ def watch(visit: Visit, event: VisitTimedOut | None, turn: Turn) -> Visit:
     return turn.arm_in(visit, "visit", timing.held_open_s + timing.lapse_s)
 
 
-def refuse(visit: Visit, why: str, turn: Turn) -> Visit:
+def refuse(visit: Visit, why: str, turn: Turn, detail: str = "") -> Visit:
     """A person's request was refused. Whoever is being served goes on being served; a terminal is only slowed."""
     failures = visit.failures + 1 if why in COUNTED else visit.failures
     slow = visit.slow_until_mono
@@ -105,7 +106,8 @@ def refuse(visit: Visit, why: str, turn: Turn) -> Visit:
         slow = turn.now.mono + min(2.0 ** (failures - FREE_FAILURES - 1), turn.layout.timing.slow_max_s)
     visit = replace(visit, failures=failures, slow_until_mono=slow)
     if visit.state in (VisitState.IDLE, VisitState.FAREWELL):
-        return replace(farewell(visit, why, turn), rental=None, bay=None)
+        others = tuple(detail.split(",")) if why == "other_terminal" else ()
+        return replace(farewell(visit, why, turn), rental=None, bay=None, elsewhere=others)
     if why == "in_progress":  # their own pass again, still held before the reader: what they were told stands
         return visit
     return replace(visit, reason=why)

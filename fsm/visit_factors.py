@@ -6,10 +6,10 @@ the credential is accepted, so that who stands there is who showed it; another t
 
 from __future__ import annotations
 
-from fsm import choose, effects
+from fsm import choose, effects, servable
 from fsm.across import FaceResult, Identified, PinResult, Proceed, Release, Reopen, TryFace, TryPin
 from fsm.events import BadgePresented, FaceChecked, FaceHint, PassPresented, PinChecked, PinEntered
-from fsm.model import Rental, RentalState, TerminalSpec, Visit, VisitState, disarm
+from fsm.model import Rental, RentalState, Visit, VisitState, disarm
 from fsm.policy import (
     AUTHORISER,
     BADGE,
@@ -42,23 +42,8 @@ HARDWARE = "hardware"  # the liveness of a device that itself proves a living fa
 
 
 # ---------------------------------------------------------------- what is demanded, what can be shown
-def offers_of(turn: Turn, spec: TerminalSpec, rental: Rental) -> frozenset[str]:
-    """What can be verified for this rental at this terminal: its devices, and what the reservation brought for them."""
-    without: set[str] = set()
-    if rental.pin is None:
-        without.add(PIN)
-    if not rental.badges:
-        without.add(BADGE)
-    tired = rental.face_attempts >= turn.layout.timing.max_face_attempts
-    if rental.face is None or tired or rental.face_format not in spec.face_formats:
-        without |= BIOMETRIC
-    if not choose.may_be_guarded(turn, rental):
-        without.add(AUTHORISER)
-    return spec.offers - without
-
-
 def _offers(turn: Turn, visit: Visit, rental: Rental) -> frozenset[str]:
-    offers = offers_of(turn, turn.layout.terminals[visit.id], rental)
+    offers = servable.offers_of(turn, turn.layout.terminals[visit.id], rental)
     return offers - BIOMETRIC if visit.no_face else offers
 
 
@@ -84,10 +69,19 @@ def enough(visit: Visit, event: Credential, turn: Turn) -> bool:
 
 def ask(visit: Visit, rental: Rental, turn: Turn) -> Visit:
     """The visit with the next factor to ask for."""
+    _leaves_a_plain_way(turn, rental, visit.demands)
     verdict = _verdict(turn, visit, rental)
     if verdict.ask is None:
+        if others := servable.elsewhere(turn, visit.id, rental, visit.demands):
+            raise Refused("other_terminal", ",".join(others))
         raise Refused("factor_unavailable", "+".join(sorted(visit.have)))
     return replace(visit, wants=verdict.ask, accepts=verdict.accept)
+
+
+def _leaves_a_plain_way(turn: Turn, rental: Rental, pass_demands: tuple[str, ...]) -> None:
+    """A pass may demand more than its booking, but never leave a face as the only way."""
+    if servable.takes_the_plain_way(turn, rental, pass_demands):
+        raise Refused("only_by_face", rental.id)
 
 
 # ---------------------------------------------------------------- a face
@@ -201,6 +195,7 @@ def adds_pass(visit: Visit, event: PassPresented, turn: Turn) -> bool:
 
 def pass_as_factor(visit: Visit, event: PassPresented, turn: Turn) -> Visit:
     rental = _pass_still_good(visit, event, turn)
+    _leaves_a_plain_way(turn, rental, event.demands)
     turn.proceed = visit.id
     until = max(rental.pass_exp_utc or 0.0, event.exp)  # for so long it must be known as spent
     turn.put(replace(rental, pass_exp_utc=until))

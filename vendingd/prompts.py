@@ -49,6 +49,8 @@ TOLD: dict[str, str] = {
     "already_here": "already_here",
     "ask_first": "press_return_first",
     "factor_unavailable": "call_support",
+    "only_by_face": "call_support",
+    "other_terminal": "other_terminal",
     "incident": "call_support",
     "jammed": "bay_stuck",
     "not_sent": "bay_stuck",
@@ -85,7 +87,10 @@ def _of_visit(world: World, visit: Visit) -> tuple[str, dict[str, Any]]:
         return ("choose_rental", _choices(world, visit)) if visit.choices else ("other_bay_offered", {"bay": visit.bay})
     if visit.state is VisitState.SERVING:
         return _serving(world, visit)
-    return TOLD.get(visit.reason, "refused"), {"bay": visit.bay} if visit.bay else {}
+    params: dict[str, Any] = {"bay": visit.bay} if visit.bay else {}
+    if visit.elsewhere:
+        params["terminals"] = list(visit.elsewhere)
+    return TOLD.get(visit.reason, "refused"), params
 
 
 # What a person is asked for; a face that is not being looked at now wants what led here again, for another try.

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from fsm.model import Alarm, Bay, BayState, Grant, Incident, Now, Occupancy, Rental, RentalState, Sensed
+from fsm.reasons import REASONS
 from fsm.world import Record, World
 from vendingd.api.incidents import asset_of, bay_now, binds, guide, title, whereabouts
 from vendingd.api.ports import Machine
@@ -175,6 +176,8 @@ def alarms(machine: Machine) -> list[Json]:
     for one in islice(world.of["incident"].values(), MOST_INCIDENTS):
         advice = f"`vendingctl incident show {one.id}` says what to look at and what to say."
         found.append(_alarm("incident", one.id, one.kind, title(one.kind), advice))
+    for key in islice(sorted(world.unservable), MOST_INCIDENTS):
+        found.append(_alarm("rental", key, "unservable", _why_unservable(world, key), _UNSERVABLE))
     for row in devices(machine):
         if row["up"] is False:
             look = "" if row["detail"] else "Look at its cable and its supply. "
@@ -188,6 +191,14 @@ def alarms(machine: Machine) -> list[Json]:
         advice = "Put it back into the site file, or empty it there first; what it held is kept in the journal."
         found.append(_alarm("site", bay_id, "not_in_site_file", "a bay of the journal", advice))
     return found
+
+
+_UNSERVABLE = "Undo the change of the site file or of the directory, or let the cloud send the reservation anew."
+
+
+def _why_unservable(world: World, key: str) -> str:
+    rental = world.rental(key)
+    return REASONS.get((rental.unservable if rental is not None else None) or "", "")
 
 
 def _bay_alarms(bay: Bay) -> Iterator[Json]:
@@ -276,6 +287,7 @@ def rental(one: Rental) -> Json:
         "face_attempts": one.face_attempts,
         "attempts": one.attempts,
         "locked_out": one.locked_out,
+        "unservable": one.unservable,
         "openings": one.openings,
         "outage": one.outage,
         "unsensed": one.unsensed,

@@ -148,6 +148,8 @@ def rental_notes(row: Row) -> str:
         notes.append("locked out")
     elif row["attempts"]:
         notes.append(f"{row['attempts']} wrong tries")
+    if row["unservable"]:
+        notes.append(f"unservable ({row['unservable']})")
     if row["incident"]:
         notes.append(f"incident {row['incident']}")
     return ", ".join(notes)
@@ -173,6 +175,7 @@ def rental(args: argparse.Namespace, client: Client, screen: Screen) -> int:
             ("badges", str(row["badges"]) if row["badges"] else "none"),
             ("wrong tries", f"{row['attempts']}{', locked out' if row['locked_out'] else ''}"),
             ("of a face", str(row["face_attempts"])),
+            ("unservable", row["unservable"]),
             ("openings", f"{row['openings']} without taking"),
             ("incident", row["incident"]),
             ("comes from", f"{row['source']}, version {row['version']}"),

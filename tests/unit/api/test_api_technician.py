@@ -151,6 +151,19 @@ async def test_alarms_are_listed_and_cleared(api: Served) -> None:
     assert api.machine.bay("bay-2").alarms == frozenset()
 
 
+async def test_a_booking_that_nobody_can_serve_any_more_stands_among_the_alarms(api: Served) -> None:
+    await api.machine.book()
+    guarded = e.PutAssets("x1", (("car1", "car", ("TAG1",), None),), {"car1": ("BOSS",)})
+    await api.machine.mailbox.deliver(e.Deliver("c9", [guarded]))
+    (row,) = (await api.call("GET", "/v1/alarms")).json["alarms"]
+    assert (row["what"], row["name"], row["alarm"], row["clearable"]) == ("rental", "r1", "unservable", False)
+    assert "no terminal" in row["detail"] and "reservation" in row["advice"]
+    assert (await api.call("GET", "/v1/rentals/r1")).json["unservable"] == "factor_unavailable"
+    free = e.PutAssets("x2", (("car1", "car", ("TAG1",), None),))
+    await api.machine.mailbox.deliver(e.Deliver("c10", [free]))
+    assert (await api.call("GET", "/v1/alarms")).json["alarms"] == []
+
+
 async def test_a_refused_record_is_listed_once_and_cleared(api: Served) -> None:
     api.machine.cloud_alarms["record_refused"] = "record 7 (rental.ready) is set aside"
     api.machine.mailbox.post(e.RecordRefused(7, "unknown kind"))

@@ -125,7 +125,7 @@ def test_a_camera_that_fails_and_no_other_way_at_this_terminal() -> None:
     m.book(**FACE, demands=EITHER)
     m.show()
     face(m, ok=None)
-    assert m.visit().state is VisitState.FAREWELL and m.visit().reason == "factor_unavailable"
+    assert m.visit().state is VisitState.FAREWELL and m.visit().reason == "other_terminal"
     assert m.rental().state is RentalState.READY and m.unlocks() == []
     m.show(terminal="side")
     assert m.visit("side").wants == "pin"

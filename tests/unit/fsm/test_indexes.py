@@ -41,6 +41,7 @@ def searched(world: World) -> dict[str, Any]:
         "bays_with": with_class,
         "loose": {bay.id for bay in bays if bay.asset is not None and bay.asset not in pending},
         "stirring": {bay.id for bay in bays if stirs(bay, world.sensed(bay.id))},
+        "unservable": {r.id for r in rentals if r.unservable is not None and r.state in PENDING},
         "free": {bay.id for bay in bays if may_take(bay)},
     }
 
