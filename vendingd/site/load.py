@@ -29,7 +29,11 @@ _STANDINS = {"schema": 1, "machine": "machine", "site": "site"}  # only to go on
 def load_site(path: Path) -> Site:
     """The site of this file. Raises SiteError with every problem that was found."""
     path = path.absolute()
-    text = _text(path)
+    return parse_site(path, _text(path))
+
+
+def parse_site(path: Path, text: str) -> Site:
+    """The site of this text, as if it stood at that path. Raises SiteError with every problem that was found."""
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

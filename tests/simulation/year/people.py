@@ -246,6 +246,9 @@ def pick_up(run: Run, h: Holder) -> Person:
             yield chance.uniform(15, 60)
             continue
         h.asset = run.plant.take(bay, h.name)
+        if h.asset is not None:
+            run.trips[h.asset] = c.rental
+            run.laws.got(h, bay.id)
         yield chance.uniform(0.5, 4.0)
         if c.behaviour == "leaves_door":
             leave(run, terminal, h.name)
@@ -253,8 +256,6 @@ def pick_up(run: Run, h: Holder) -> Person:
         run.plant.close(bay, h.name)
         leave(run, terminal, h.name)
         if h.asset is not None:
-            run.trips[h.asset] = c.rental
-            run.laws.got(h, bay.id)
             return
         yield chance.uniform(10, 60)
 

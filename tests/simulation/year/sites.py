@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 from tests.simulation.year.plant import Plant
-from vendingd.site.load import load_site
+from vendingd.site.load import parse_site
 from vendingd.site.resolved import Site as SiteFile
 
 HEAD = """
@@ -124,10 +123,9 @@ def text(kind: str, trust: str) -> str:
 
 @lru_cache(maxsize=16)
 def made(kind: str, trust: str) -> Site:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "site.toml"
-        path.write_text(text(kind, trust))
-        return Site(kind, BAYS_OF[kind], load_site(path), kind == "gpio", kind != "bare")
+    # One path in every process: names of ports, which begin with it, stand in records.
+    site = parse_site(Path("/site/site.toml"), text(kind, trust))
+    return Site(kind, BAYS_OF[kind], site, kind == "gpio", kind != "bare")
 
 
 def wire_up(site: Site, plant: Plant) -> None:
