@@ -41,10 +41,10 @@ def _key(path: Path, text: bytes) -> bytes:
     except ValueError:  # says nothing of what is in it
         key = b""
     if len(key) != KEY_BYTES:
-        advice = f"{2 * KEY_BYTES} hex digits, made by vendingctl reader commission"
+        advice = f"{2 * KEY_BYTES} hex digits, made by vendingctl reader commission --replace"
         raise KeyFileError(f"the key file {path} holds no key: it must be {advice}")
     if key == DEFAULT_KEY:
-        advice = "make one with vendingctl reader commission"
+        advice = "make one with vendingctl reader commission --replace"
         raise KeyFileError(f"the key file {path} holds the key that everybody knows: {advice}")
     return key
 

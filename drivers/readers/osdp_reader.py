@@ -2,7 +2,8 @@
 
 The protocol is libosdp's (see `osdp_panel`). Only a secure channel by the reader's own key counts: no key file, another
 key, or a reader that knows none is a reader that is down, with what to do in its status. `vendingctl reader commission`
-gives a reader its key. The file is read whenever the port is opened, so that a new one needs no restart.
+gives a reader its key. Key files are read whenever the port is opened; one that cannot be used takes down its own
+reader alone, and is looked at again every few seconds, so that a new one needs no restart.
 
 What people did while the link was down is never acted upon: a reader keeps cards and keys until it is asked, and
 nothing counts before it has once answered "nothing new". None of it was tried on a physical reader.
@@ -47,6 +48,7 @@ log = logging.getLogger(__name__)
 
 STEP_S = 0.015  # between two steps of the panel while there is something to do
 IDLE_STEP_S = 0.055  # else: the panel polls after 50 ms
+KEY_RETRY_S = 2.0  # between two looks at a key file that cannot be used
 SAMPLE_S = 2.0  # how long `sample` waits for a reader
 SHOWN_TENTHS = 30  # how long "granted" and "refused" are shown
 CARD, KEYS, STATUS = 1, 2, 4  # libosdp's events
@@ -134,41 +136,76 @@ class OsdpReader:
 
     # ------------------------------------------------------------ the line
     async def _serve(self, wire: ByteWire, sink: Sink) -> None:
-        try:
-            keys = [read_key(Path(path)) for path in self._options.key_files()]
-        except KeyFileError as exc:
-            raise WireLost(str(exc)) from exc
-        panel = Panel(self._options.addresses, keys, self._options.baud, self._clock.monotonic())
-        await together(self._listen(wire, panel), self._drive(wire, panel, sink))
+        while True:
+            served = self._keyed(sink)
+            addresses = [reader.address for reader in served]
+            panel = Panel(addresses, list(served.values()), self._options.baud, self._clock.monotonic())
+            await together(self._listen(wire, panel), self._drive(wire, panel, list(served), sink))
+
+    def _keyed(self, sink: Sink) -> dict[_Reader, bytes]:
+        """The readers that have a key, in order of their places in the panel; the others are down.
+
+        Raises WireLost where none has: then the port is left to `vendingctl reader commission`.
+        """
+        found: dict[_Reader, bytes] = {}
+        troubles: dict[_Reader, str] = {}
+        for reader in self._readers:
+            try:
+                found[reader] = read_key(reader.key_file)
+            except KeyFileError as exc:
+                troubles[reader] = str(exc)
+        if not found:
+            raise WireLost("; ".join(troubles.values()))
+        for at, reader in enumerate(found):
+            reader.at = at
+        for reader, trouble in troubles.items():
+            reader.went(sink)
+            self._statuses.tell(sink, False, trouble, str(reader.address))
+        return found
+
+    def _usable(self, keyless: list[_Reader]) -> bool:
+        """One of these has a key now."""
+        for reader in keyless:
+            with contextlib.suppress(KeyFileError):
+                read_key(reader.key_file)
+                return True
+        return False
 
     async def _listen(self, wire: ByteWire, panel: Panel) -> None:
         while True:
             if panel.receive(await wire.read(), self._clock.monotonic()):
                 self._replied.set()
 
-    async def _drive(self, wire: ByteWire, panel: Panel, sink: Sink) -> None:
+    async def _drive(self, wire: ByteWire, panel: Panel, served: list[_Reader], sink: Sink) -> None:
+        """Until a reader without a key has one: it then needs another panel."""
+        keyless = [reader for reader in self._readers if reader not in served]
+        looked_mono = self._clock.monotonic()
         while True:
             now = self._clock.monotonic()
+            if keyless and now - looked_mono >= KEY_RETRY_S:
+                if self._usable(keyless):
+                    return
+                looked_mono = now
             self._replied.clear()
             outgoing, heard = panel.step(now)
             if outgoing:
                 await wire.write(outgoing)
-            for reader in self._readers:
+            for reader in served:
                 self._follow(reader, panel, now, sink)
             for one in heard:
-                self._readers[one.reader].hear(one, now, sink)
-            idle = all(reader.idle for reader in self._readers)
+                served[one.reader].hear(one, now, sink)
+            idle = all(reader.idle for reader in served)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(IDLE_STEP_S if idle else STEP_S):
                     await self._replied.wait()
 
     def _follow(self, reader: _Reader, panel: Panel, now: float, sink: Sink) -> None:
-        up = panel.up(reader.n - 1, now)
+        up = panel.up(reader.at, now)
         if up and not reader.up:
             reader.came(panel, sink)
             self._statuses.tell(sink, True, "", str(reader.address))
         elif not up:
-            trouble = panel.trouble(reader.n - 1)
+            trouble = panel.trouble(reader.at)
             if reader.up:
                 reader.went(sink)
                 trouble = trouble or "has lost its secure channel; it is called again"
@@ -189,7 +226,9 @@ class _Reader:
 
     def __init__(self, device: str, n: int, address: int, options: OsdpReaderOptions) -> None:
         self.n = n
+        self.at = n - 1  # its place in the panel
         self.address = address
+        self.key_file = Path(options.key_files()[n - 1])
         self.up = False
         self.told = False  # a level was reported since it went, or since the start
         self._device = device
@@ -217,7 +256,7 @@ class _Reader:
         advice = ""
         if trouble == OTHER_KEY:
             name = self._device if len(self._options.addresses) == 1 else f"{self._device}:{self.n}"
-            advice = f": vendingctl reader commission {name}"
+            advice = f": reset it, then vendingctl reader commission {name} --replace"
         return f"the reader at address {self.address} {trouble}{advice}"
 
     # ------------------------------------------------------------ coming and going
@@ -225,7 +264,7 @@ class _Reader:
         """Its secure channel stands."""
         self.up = True
         self._sink = sink
-        log.info("%s:%d: secure channel to reader %s", self._device, self.n, panel.identity(self.n - 1))
+        log.info("%s:%d: secure channel to reader %s", self._device, self.n, panel.identity(self.at))
         self._queue = [(frames.LSTAT, Panel.ask_status)]
         self.signal(self._steady)
 
@@ -322,16 +361,16 @@ class _Reader:
             if not self._able(panel, code):
                 if code == frames.LSTAT:
                     self.unsensed()
-            elif not command(panel, self.n - 1):
+            elif not command(panel, self.at):
                 return
             del self._queue[0]
 
     def _able(self, panel: Panel, code: int) -> bool:
         if code == frames.LED:
-            return self._options.light and panel.offers(self.n - 1, "LEDControl", code)
+            return self._options.light and panel.offers(self.at, "LEDControl", code)
         if code == frames.BUZZER:
-            return self._options.buzzer and panel.offers(self.n - 1, "AudibleControl", code)
-        return not panel.refused(self.n - 1, code)
+            return self._options.buzzer and panel.offers(self.at, "AudibleControl", code)
+        return not panel.refused(self.at, code)
 
 
 def _make(name: str, options: OsdpReaderOptions, around: Surroundings) -> Device:

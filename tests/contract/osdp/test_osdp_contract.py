@@ -96,6 +96,19 @@ async def test_keys_make_a_pin(bench: MakeBench) -> None:
     assert [pressed.key for pressed in rig.of(KeyPressed)] == [*["digit"] * 2, "clear", *["digit"] * 4, "return"]
 
 
+async def test_digits_are_forgotten_when_nobody_goes_on(bench: MakeBench) -> None:
+    one = bench(baud=115200)
+    rig = await one.up(baud=115200, forget_s=0.1)
+    one.readers[0].press("12")
+    await rig.until(lambda: len(rig.of(KeyPressed)) == 2)
+    last_mono = rig.of(KeyPressed)[-1].at_mono
+    await so(lambda: rig.clock.monotonic() - last_mono > 0.2)
+    await one.polled()
+    one.readers[0].press("34#")
+    await rig.until(lambda: bool(one.digits()))
+    assert one.digits() == ["34"]
+
+
 async def test_digits_are_forgotten_when_the_reader_was_away(bench: MakeBench) -> None:
     one = bench(baud=115200)
     rig = await one.up(baud=115200)
@@ -176,7 +189,8 @@ async def test_another_key_keeps_it_down_and_says_so(bench: MakeBench) -> None:
     rig = one.start(baud=115200)
     one.readers[0].present(CARD)
     await rig.until(lambda: rig.up() is False)
-    assert one.detail().endswith("has another key than ours, or none: vendingctl reader commission device")
+    advice = "reset it, then vendingctl reader commission device --replace"
+    assert one.detail().endswith(f"has another key than ours, or none: {advice}")
     one.readers[0].open_housing(True)
     await so(lambda: one.line.counters.frames["answers"] >= 9)  # three attempts
     assert one.readers[0].plain_polls == 0 and one.badges() == []
@@ -351,3 +365,23 @@ async def test_readers_of_one_line_are_channels_and_one_alone_can_be_down(bench:
     assert rig.of(BadgeRead)[-1].channel == 1
     one.readers[1].silent = False
     await rig.until(lambda: rig.up(2) is True)
+
+
+async def test_a_reader_without_a_key_takes_down_itself_alone(bench: MakeBench) -> None:
+    one = bench(ReaderOptions(key=KEY), ReaderOptions(key=OTHER), baud=115200)
+    front, back = one.folder / "front.key", key_file(one.folder / "back.key", OTHER)
+    rig = one.start(baud=115200, scbk=(str(front), str(back)))
+    await rig.until(lambda: rig.up(2) is True and rig.up(1) is False)
+    assert f"there is no key file {front}" in one.detail() and rig.up() is True
+    assert rig.levels()[1] is None
+    await one.polled()
+    one.readers[1].present(CARD)
+    await rig.until(lambda: bool(one.badges()))
+    await rig.device.sample()
+    assert [(read.channel, read.badge) for read in rig.of(BadgeRead)] == [(2, BADGE)]
+    os.replace(key_file(one.folder / "new.key"), front)
+    await rig.until(lambda: rig.up(1) is True and rig.up(2) is True)
+    await one.polled()
+    one.readers[0].present(CARD)
+    await rig.until(lambda: len(one.badges()) == 2)
+    assert rig.of(BadgeRead)[-1].channel == 1
