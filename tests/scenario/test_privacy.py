@@ -12,13 +12,16 @@ from typing import Any
 
 import pytest
 
+from drivers.faces.models import DIMENSIONS
+from drivers.faces.template import Template, mean, write
 from tests.scenario.stand import TOWER, Stand, fast
 
 PIN = "837164920571"
 BADGE = "04A1B2C3D4E5F6"
 STRANGER = "04FFEEDDCCBBAA"
 KEY = bytes(range(100, 132))
-VECTOR = base64.b64encode(bytes((7 * n) % 251 for n in range(512))).decode()
+FACE = json.loads(write(Template(mean([[(7.0 * n) % 251 - 125 for n in range(DIMENSIONS)]]), 1.7e9, 4e9)))
+VECTOR: str = FACE["vector"]
 HOLDER = "h-mustermann-7f3a"
 SITE = (
     TOWER.replace('keys = "keys.json"', 'keys = "keys.json"\nbadge_key = "badge.key"')
@@ -80,12 +83,12 @@ def played(make: Make, tmp_path: Path) -> tuple[Stand, dict[str, set[bytes]]]:
     folder.mkdir()
     (folder / "badge.key").write_text(base64.b64encode(KEY).decode())
     (folder / "badge.key").chmod(0o600)
-    m = make(site=SITE, timing=fast(farewell_s=20, reopen_s=600))
+    debug = ("-m", "vendingd.main", "--log-level", "debug")  # whatever a technician may switch on
+    m = make(site=SITE, timing=fast(farewell_s=20, reopen_s=600), entry=debug)
     m.cloud.act("badge_key", key=base64.b64encode(KEY).decode())
-    face = {"fmt": "vendingd-face-1", "vector": VECTOR}
     put = m.cloud.act(
         "put_reservation", rental="r1", asset="car-1", window_from=-60, window_to=3600, holder=HOLDER, pin=PIN,
-        pin_m=7168, pin_t=5, badge=f"nfc:{BADGE}", face=face, demands=["pass+badge+pin", "pass+face"],
+        pin_m=7168, pin_t=5, badge=f"nfc:{BADGE}", face=FACE, demands=["pass+badge+pin", "pass+face"],
     )  # fmt: skip
     assert m.outcome(put["instruction"]) == ("accepted", None)
     text = m.sign("r1")

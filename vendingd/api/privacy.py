@@ -12,13 +12,24 @@ from fsm.world import World
 from vendingd.api import views
 from vendingd.api.calls import Call, Text, answer
 from vendingd.api.http import Response
-from vendingd.api.problems import unavailable
+from vendingd.api.problems import Problem, unavailable
 from vendingd.api.writes import done
 from vendingd.journal.api import StoredRecord, StoreError
 
 SEALED = ("pin", "face")
 SCANNED = 2_000  # records looked through for one answer
 PART = 500
+
+NOTHING = frozenset({"nothing_kept", "unknown_rental"})
+STILL_TOLD = "everything here is erased; a face module has not yet said that it has forgotten the face"
+HOW_TO_FORGET = (
+    "It is told until it has: `vendingctl alarms` names a module that does not answer; `vendingctl privacy export ID` "
+    "shows `to_forget` until then."
+)
+WAIT = (
+    "Somebody is at the terminal with it, or its bay may still open. Wait until `vendingctl rentals show ID` shows "
+    "another state, at most a few minutes, and say it again."
+)
 
 
 class Erasure(msgspec.Struct, forbid_unknown_fields=True):
@@ -75,7 +86,7 @@ def _rows(world: World, rental: str) -> dict[str, Any]:
         "incidents": [msgspec.to_builtins(one) for one in world.of["incident"].values() if one.rental == rental],
         "assets": [one.id for one in world.of["asset"].values() if one.rental == rental],
         "terminals": [key for key, visit in world.of["visit"].items() if visit.rental == rental],
-        "to_forget": [{"face": _size(sealed)} for key, sealed in world.machine.forgetting if key == rental],
+        "to_forget": [{"face": _size(sealed)} for sealed in _to_forget(world, rental)],
     }
 
 
@@ -93,5 +104,19 @@ def _size(sealed: str) -> str:
 
 
 async def erase(call: Call) -> Response:
-    said = call.body(Erasure)
-    return done(await call.ask(e.ForgetRental(call.path["rental"], call.who, said.reason, said.force)))
+    """`to_forget`: how many faces of it a module still holds, which is told until it has forgotten."""
+    said, rental, mailbox = call.body(Erasure), call.path["rental"], call.machine.mailbox
+    try:
+        step = await call.ask(e.ForgetRental(rental, call.who, said.reason, said.force))
+    except Problem as why:
+        if why.reason in NOTHING and _to_forget(mailbox.world, rental):
+            raise Problem(409, "to_forget", STILL_TOLD, HOW_TO_FORGET) from None
+        if why.reason == "in_progress":  # a reason of visits, too, which are not asked for here
+            raise Problem(409, why.reason, why.detail, WAIT) from None
+        raise
+    return done(step, to_forget=len(_to_forget(mailbox.world, rental)))
+
+
+def _to_forget(world: World, rental: str) -> list[str]:
+    """Sealed, the faces of it that devices may still hold."""
+    return [sealed for key, sealed, *_ in world.machine.forgetting if key == rental]

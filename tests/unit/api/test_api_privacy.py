@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import MutableMapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 from fsm import events as e
+from fsm.model import TerminalSpec
 from tests.unit.api.light import T0, Served
 
 SEALED = "s1.device..wrapped.sealed"
@@ -29,13 +31,18 @@ async def booked(api: Served, **over: Any) -> None:
 
 async def test_everything_about_a_rental_and_nothing_sealed(api: Served) -> None:
     await booked(api)
-    await api.call("POST", "/v1/bays/bay-1/unlock", {"reason": "r7 called"})  # speaks of it to people alone
+    await api.machine.show("r7")  # its bay opens: a record of the bay, with the rental in its data
+    await api.call("POST", "/v1/bays/bay-2/unlock", {"reason": "r7 called"})  # speaks of it to people alone
+    await api.machine.mailbox.settle()
     said = (await api.call("GET", "/v1/rentals/r7/kept")).json
     assert said["next"] is None and said["rental"] == "r7"
     row = said["state"]["rental"]
     assert (row["holder"], row["badges"], row["pin"]) == ("h-77", ["b" * 43], f"sealed, {len(SEALED)} characters")
     assert SEALED not in repr(said)
-    assert [one["kind"] for one in said["records"]] == ["rental.booked", "rental.ready"][: len(said["records"])]
+    everything = (await api.call("GET", "/v1/journal?after=0&limit=500")).json["records"]
+    of_it = [one for one in everything if one["subject"] == "r7" or one["data"].get("rental") == "r7"]
+    assert any(one["subject"] == "bay-1" for one in of_it), "the release tells the bay"
+    assert said["records"] == of_it and len(everything) > len(of_it)
     nothing = (await api.call("GET", "/v1/rentals/nobodys/kept")).json
     assert nothing["state"]["rental"] is None and nothing["records"] == []
 
@@ -66,3 +73,27 @@ async def test_what_is_still_needed_goes_by_force_alone(api: Served) -> None:
     assert (await api.call("POST", "/v1/rentals/r7/erase", {"reason": "again", "force": True})).status == 409
     assert (await api.call("POST", "/v1/rentals/r9/erase", {"reason": "asked"})).status == 404
     assert (await api.call("POST", "/v1/rentals/r7/erase", {})).status == 422
+
+
+async def test_what_a_module_has_yet_to_forget_is_said(api: Served) -> None:
+    terminals = cast(MutableMapping[str, TerminalSpec], api.machine.layout.terminals)
+    terminals["front"] = replace(terminals["front"], face_formats=frozenset({"module-user"}), keeps_faces=True)
+    await booked(api, face=SEALED, face_format="module-user")
+    erased = await api.call("POST", "/v1/rentals/r7/erase", {"reason": "asked", "force": True})
+    assert (erased.status, erased.json["to_forget"]) == (200, 1)
+    kept = (await api.call("GET", "/v1/rentals/r7/kept")).json["state"]
+    assert kept["to_forget"] == [{"face": f"sealed, {len(SEALED)} characters"}]
+    again = await api.call("POST", "/v1/rentals/r7/erase", {"reason": "asked", "force": True})
+    assert (again.status, again.json["reason"]) == (409, "to_forget") and "has not yet" in again.json["detail"]
+    api.machine.mailbox.post(e.FaceForgotten("r7"))
+    await api.machine.mailbox.settle()
+    again = await api.call("POST", "/v1/rentals/r7/erase", {"reason": "asked", "force": True})
+    assert (again.status, again.json["reason"]) == (409, "nothing_kept")
+
+
+async def test_while_somebody_is_served_with_it_the_advice_fits(api: Served) -> None:
+    await booked(api)
+    await api.machine.show("r7")
+    said = await api.call("POST", "/v1/rentals/r7/erase", {"reason": "asked", "force": True})
+    assert (said.status, said.json["reason"]) == (409, "in_progress")
+    assert "rentals show" in said.json["advice"] and "vendingctl bays" not in said.json["advice"]

@@ -6,7 +6,7 @@ import asyncio
 import json
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -273,3 +273,26 @@ async def test_what_is_kept_is_exported_and_erased(ctl: Bench) -> None:
     assert (await ctl.run("privacy", "erase", "r1")).code == Exit.USAGE, "without a reason"
     ran = await ctl.run("privacy", "erase", "r1", "--reason", "asked by its holder")
     assert ran.code == Exit.REFUSED
+    ran = await ctl.run("privacy", "erase", "r1", "--reason", "asked by its holder", "--force")
+    assert ran.code == Exit.OK and "are erased here" in ran.out and "module" not in ran.out
+
+
+async def test_an_export_of_nothing_is_no_success(ctl: Bench) -> None:
+    """Whoever mistypes a name must not hand on an empty answer as the truth."""
+    await ctl.machine.book("r1", asset="car1")
+    ran = await ctl.run("privacy", "export", "r11")
+    assert ran.code == Exit.PROBLEMS and "nothing is known of r11" in " ".join(ran.err.split())
+    assert ran.json["records"] == [] and ran.json["rental"] == "r11", "it is one document all the same"
+    ran = await ctl.run("privacy", "export", "r1")
+    assert (ran.code, ran.err) == (Exit.OK, "")
+
+
+async def test_an_erasure_names_what_a_module_has_to_forget(ctl: Bench) -> None:
+    machine = ctl.machine
+    await machine.book("r1", asset="car1")
+    state = machine.mailbox.world.machine
+    waiting: Any = {("machine", state.id): replace(state, forgetting=(("r1", "s1.device..wrapped.sealed"),))}
+    machine.mailbox.head.apply(waiting)
+    machine.mailbox.world.apply(waiting)
+    ran = await ctl.run("privacy", "erase", "r1", "--reason", "asked by its holder", "--force")
+    assert ran.code == Exit.OK and "still has to forget" in " ".join(ran.out.split())
