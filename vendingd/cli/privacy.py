@@ -35,8 +35,8 @@ def erase_kept(args: argparse.Namespace, client: Client, screen: Screen) -> int:
         screen.json(said)
     else:
         screen.paragraph(
-            f"PIN, face, badges and holder of {args.rental} are erased here. Its records stay: they name the rental and "
-            "who worked on it, not its holder (docs/privacy.md)."
+            f"PIN, face, badges and holder of {args.rental} are erased here. Its records stay: they name the rental "
+            "and who worked on it or agreed to it, not its holder (docs/privacy.md)."
         )
         if said["to_forget"]:
             screen.paragraph(
