@@ -309,6 +309,20 @@ class FaceResult:
     detail: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class FaceJudgement:
+    """What a device says of a template before anybody stands there.
+
+    `unfit`: empty where it can be compared here, else why it never can: malformed, other_model, other_device or
+    expired. `detail` names what is wrong, never a value. `user` says whom the device itself keeps, in its own words, the
+    same for each template of that one; empty where the template is all.
+    """
+
+    unfit: str = ""
+    detail: str = ""
+    user: str = field(default="", repr=False)
+
+
 @runtime_checkable
 class FaceVerifier(Protocol):
     """Compares who stands before it, 1:1, with a template that was enrolled before.
@@ -327,6 +341,10 @@ class FaceVerifier(Protocol):
     @property
     def liveness(self) -> str:
         """What a successful comparison says about it: none, challenge or hardware."""
+        ...
+
+    def judge_face(self, template: bytes, *, from_utc: float) -> FaceJudgement:
+        """Whether it could be compared here, as far as can be told now; `from_utc`: when it is wanted first."""
         ...
 
     async def verify_face(self, template: bytes, *, hint: Callable[[str], None], timeout_s: float) -> FaceResult:

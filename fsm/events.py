@@ -203,6 +203,8 @@ class PutReservation(Instruction):
     pin: str | None = field(default=None, repr=False)  # sealed verifier
     face: str | None = field(default=None, repr=False)  # sealed template
     face_format: str | None = None
+    face_user: str | None = field(default=None, repr=False)  # whom a device keeps, as a keyed hash
+    face_unused: str = ""  # why a template that came with it can never be compared here, and is not kept
     badges: tuple[str, ...] = field(default=(), repr=False)  # hashes by the site's key
     pass_exp: float | None = None  # until when a pass of it may be shown
 
@@ -424,6 +426,7 @@ class FaceForgotten(Fact):
     """No device keeps anything of this rental's face any more."""
 
     rental: str
+    face: str = field(default="", repr=False)  # which of its templates; empty: every one
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,14 +10,14 @@ from typing import Any
 
 from fsm import across, servable
 from fsm import events as e
-from fsm.model import FINAL, Asset, Done, PassKey, Purpose, Rental, RentalState, Spent, armed
+from fsm.model import FINAL, Asset, Done, PassKey, Purpose, RentalState, Spent, armed
 from fsm.outcome import settle_instruction
-from fsm.rental_booking import booked
+from fsm.rental_booking import KEEP_SPENT_S, booked, spent_by
 from fsm.table import Refused
 from fsm.values import replace
 from fsm.world import Turn
 
-KEEP_SPENT_S = 30 * 86400.0  # beyond the pass's own end: clocks of machines without a network drift
+FACE_UNUSED = "face_unused"
 
 
 def deliver(turn: Turn, event: e.Deliver, run: Callable[[], None]) -> None:
@@ -28,7 +28,8 @@ def deliver(turn: Turn, event: e.Deliver, run: Callable[[], None]) -> None:
             seen.add(one.rental)
         done = turn.get("done", one.id)
         if isinstance(done, Done):
-            turn.record("instruction.replayed", one.id, outcome=done.outcome, reason=done.reason or None)
+            said = {"outcome": done.outcome, "reason": done.reason or None, "why": done.why or None}
+            turn.record("instruction.replayed", one.id, **said)
             continue
         if _waiting(turn, one):
             continue  # told again while its outcome waits
@@ -41,7 +42,8 @@ def deliver(turn: Turn, event: e.Deliver, run: Callable[[], None]) -> None:
             settle_instruction(turn, one.id, _word(why.reason), why.reason)
             continue
         if told is not True and not _waiting(turn, one):
-            settle_instruction(turn, one.id, "accepted", told or "")
+            word, _, because = (told or "").partition(" ")
+            settle_instruction(turn, one.id, "accepted", word, because)
     unread = any(isinstance(one, e.Unreadable) and one.outcome == "malformed" for one in event.instructions)
     if event.snapshot and not unread:  # what could not be read may name any of them
         _cancel_absent(turn, seen, run)
@@ -73,9 +75,9 @@ def _cancel_absent(turn: Turn, seen: set[str], run: Callable[[], None]) -> None:
 
 # ---------------------------------------------------------------- reservations
 def _put(turn: Turn, one: e.PutReservation) -> bool | str:
-    told = False
-    if one.face is not None and not _face_known(turn, one):
-        one, told = replace(one, face=None, face_format=None), True
+    unused = _face_unused(turn, one)
+    if unused:
+        one = replace(one, face=None, face_format=None, face_user=None)
     spent = turn.spent(one.rental)
     if spent is not None:
         if spent.why != "cancelled" or spent.version is None:
@@ -92,12 +94,18 @@ def _put(turn: Turn, one: e.PutReservation) -> bool | str:
     else:
         turn.put(probe)
         turn.record("rental.booked", one.rental, version=one.version, source="cloud")
-    return "face_unused" if told else False
+    return f"{FACE_UNUSED} {unused}" if unused else False
 
 
-def _face_known(turn: Turn, one: e.PutReservation) -> bool:
-    """A template that nothing here compares serves nobody, and is not kept."""
-    return any(one.face_format in spec.face_formats for spec in turn.layout.terminals.values())
+def _face_unused(turn: Turn, one: e.PutReservation) -> str:
+    """Why a template that came with it serves nobody here, and is not kept; empty where it does or none came."""
+    if one.face is None:
+        return one.face_unused
+    if not any(one.face_format in spec.face_formats for spec in turn.layout.terminals.values()):
+        return "other_format"
+    if one.face_user is not None and any(one.face_user in entry[2:] for entry in turn.machine.forgetting):
+        return "being_forgotten"  # the device has been told to erase whom it names
+    return ""
 
 
 def _cancel(turn: Turn, one: e.CancelReservation) -> bool:
@@ -252,10 +260,9 @@ def retire(turn: Turn, key: str) -> None:
     if rental is None or rental.state not in FINAL or rental.grant is not None or armed(rental, "reopen"):
         return
     revoked = turn.spent(key)
-    until = max(rental.pass_exp_utc or 0.0, rental.window_to_utc) + KEEP_SPENT_S
-    until = max(until, revoked.until_utc if revoked is not None else 0.0)
-    why = "spent" if rental.state is RentalState.RETURNED else str(rental.state)
-    turn.put(Spent(id=key, until_utc=until, why=why, asset=rental.asset))
+    spent = spent_by(rental)
+    until = max(spent.until_utc, revoked.until_utc if revoked is not None else 0.0)
+    turn.put(replace(spent, until_utc=until))
     turn.drop("rental", key)
     if turn.now.trusted:
         for old in list(turn.world.of["spent"].values()):

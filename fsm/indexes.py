@@ -27,6 +27,7 @@ class Indexes:
         self.rentals_of_asset: dict[str, set[str]] = {}  # named or held by rentals that are not final
         self.holders: dict[str, set[str]] = {}  # the same, of rentals that have not had it yet
         self.rentals_of_badge: dict[str, set[str]] = {}
+        self.rentals_of_face: dict[str, set[str]] = {}  # by whom a device keeps, a change that waits included
         self.unservable: set[str] = set()  # rentals that no terminal can serve any more
         self.guarded: set[str] = set()  # assets that a second person must agree to
         self.bay_of_asset: dict[str, str] = {}  # believed inside
@@ -76,6 +77,8 @@ class Indexes:
                 self.unservable.discard(rental.id)
             for badge in rental.badges:
                 _enter(self.rentals_of_badge, badge, rental.id, add=add)
+            for user in faces_of(rental):
+                _enter(self.rentals_of_face, user, rental.id, add=add)
             if rental.state in FINAL:
                 continue
             indexes = (self.rentals_of_asset, self.holders) if rental.state in PENDING else (self.rentals_of_asset,)
@@ -153,6 +156,12 @@ class Indexes:
         if old is not None or new.n <= self.settled_n:  # a journal tells its rows in an order of its own
             self._settled_in_order = False
         self.settled_n = max(self.settled_n, new.n)
+
+
+def faces_of(rental: Rental) -> set[str]:
+    """Whom devices must keep for this rental's sake."""
+    named = (rental.face_user, *(one.put.face_user for one in rental.waiting if one.put is not None))
+    return {user for user in named if user is not None}
 
 
 def _enter(index: dict[str, set[str]], key: str, member: str, *, add: bool) -> None:

@@ -147,6 +147,7 @@ class Rental:
     pin: str | None = field(default=None, repr=False)  # sealed verifier
     face: str | None = field(default=None, repr=False)  # sealed template
     face_format: str | None = None  # of the template; only a device that knows it is asked
+    face_user: str | None = field(default=None, repr=False)  # whom a device itself keeps, as a keyed hash
     badges: tuple[str, ...] = field(default=(), repr=False)  # hashes by the site's key
     pass_exp_utc: float | None = None
     asset: str | None = None  # chosen at the claim, then given
@@ -161,9 +162,9 @@ class Rental:
     overdue: bool = False
     outage: bool = False  # released or returned while the machine was down
     unsensed: bool = False  # no sensor saw the custody change
+    assumed: RentalState | None = None  # out by its credential's word alone; what it is again if nothing comes
     cancel: str | None = None  # instruction that waits for the bay's word
     waiting: tuple[Waiting, ...] = ()  # other instructions that do, in the order in which they came
-    assumed: RentalState | None = None  # out by its credential's word alone; what it is again if nothing comes
     expire: bool = False  # the window closed while claimed or released
     incident: str | None = None
     deadlines: tuple[Deadline, ...] = ()
@@ -260,7 +261,9 @@ class Machine:
     tamper: bool = False  # the housing was opened; latched until a technician clears it
     record_refused: bool = False  # the cloud set a record aside; latched likewise
     incident_n: int = 0
-    forgetting: tuple[tuple[str, str], ...] = field(default=(), repr=False)  # rental, sealed face that a device keeps
+    epoch: str = ""  # of the journal; an older copy that goes on in a new one numbers its incidents anew
+    # what devices are being asked to forget: rental, sealed face and, where known, whom the device keeps (keyed hash)
+    forgetting: tuple[tuple[str, ...], ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -282,6 +285,7 @@ class Done:
     n: int = 0  # its place in the order of settlement
     outcome: str
     reason: str = ""
+    why: str = ""  # a template is of no use here
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -353,6 +357,7 @@ class Layout:
     timing: Timing = field(default_factory=Timing)
     policy: Policy = field(default_factory=Policy)
     estop: bool = False  # an e-stop's contact is installed
+    seal: str = ""  # the device key that opens what is sealed here; empty: any
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,7 @@ REASONS: Mapping[str, str] = {
     "cancelled": "the reservation was cancelled, or its cancellation waits for the bay",
     "factor_unavailable": "something that is demanded can be checked at no terminal here: a technician's case",
     "other_terminal": "this terminal cannot check what is demanded; the detail names those that can",
+    "device_key": "its PIN or face is sealed by a device key that this machine has no more, and can never be compared",
     "more_demanded": "the reservation demands more by now than was shown; show the pass anew",
     "not_asked": "nobody was asked for that here",
     "wrong_pin": "another PIN than the rental's; it is counted",
@@ -48,7 +49,8 @@ REASONS: Mapping[str, str] = {
     "unknown_choice": "none of the rentals that were offered",
     "only_by_face": "every way that is left asks for a face, by the reservation or by the pass; there must be one that "
     "does not",
-    "face_unused": "accepted; no device here compares faces of that format, so the template was not kept",
+    "face_unused": "accepted, but no device here can compare the template, which was not kept; `why` says: other_format, "
+    "other_model, other_device, expired, or being_forgotten",
     "locked_out": "too many wrong PINs; a technician or the cloud lifts it",
     "wait": "too many bad credentials at this terminal, or one is being checked: a moment's patience",
     "in_use": "the same pass is in use at another terminal",

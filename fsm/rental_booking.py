@@ -57,6 +57,7 @@ def booked(put: PutReservation, turn: Turn, old: Rental | None = None) -> Rental
         pin=put.pin,
         face=put.face,
         face_format=put.face_format,
+        face_user=put.face_user,
         badges=put.badges,
         unservable=None,  # judged as it arrives
         pass_exp_utc=put.pass_exp if old is None else max(put.pass_exp or 0.0, old.pass_exp_utc or 0.0) or None,
@@ -85,7 +86,8 @@ def no_bay_waits(rental: Rental, event: Update, turn: Turn) -> bool:
 
 def update(rental: Rental, event: Update, turn: Turn) -> Rental:
     old, rental = rental, booked(event.put, turn, rental)
-    if old.face is not None and rental.face is None:
+    replaced = old.face_user is not None and old.face_user != rental.face_user
+    if old.face is not None and (rental.face is None or replaced):
         let_go_of_face(old, turn)
     note(rental, "rental.booked", turn, version=rental.version)
     return rental
@@ -136,19 +138,25 @@ def end(rental: Rental, turn: Turn) -> Rental:
     return erased(replace(rental, asset=None, bay=None, grant=None, terminal=None, expire=False), turn)
 
 
-def let_go_of_face(rental: Rental, turn: Turn) -> None:
-    """Tell whoever keeps something of it; where a device does, that is remembered until it has forgotten."""
-    turn.emit(effects.EraseSecrets(rental.id, rental.face))
-
-
 def spent_by(rental: Rental) -> Spent:
     """What is kept of a final rental that leaves the world: its pass opens nothing, well beyond its own end."""
     until = max(rental.pass_exp_utc or 0.0, rental.window_to_utc) + KEEP_SPENT_S
     why = "spent" if rental.state is RentalState.RETURNED else str(rental.state)
     return Spent(id=rental.id, until_utc=until, why=why, asset=rental.asset)
 
-    if rental.face is not None and any(spec.keeps_faces for spec in turn.layout.terminals.values()):
-        turn.put(replace(turn.machine, forgetting=(*turn.machine.forgetting, (rental.id, rental.face))))
+
+def let_go_of_face(rental: Rental, turn: Turn) -> None:
+    """Tell whoever keeps something of it; where a device does, that is remembered until it has forgotten.
+
+    One customer's bookings may name one user of a device: the last of them takes it along.
+    """
+    face, user = rental.face, rental.face_user
+    if user is not None and turn.face_wanted(user, rental.id):
+        face = None
+    turn.emit(effects.EraseSecrets(rental.id, face))
+    if face is not None and any(spec.keeps_faces for spec in turn.layout.terminals.values()):
+        entry = (rental.id, face) if user is None else (rental.id, face, user)
+        turn.put(replace(turn.machine, forgetting=(*turn.machine.forgetting, entry)))
 
 
 def erased(rental: Rental, turn: Turn) -> Rental:
@@ -160,7 +168,7 @@ def erased(rental: Rental, turn: Turn) -> Rental:
         return rental
     let_go_of_face(rental, turn)
     note(rental, "rental.secrets_erased", turn)
-    return replace(rental, pin=None, face=None, face_format=None)
+    return replace(rental, pin=None, face=None, face_format=None, face_user=None)
 
 
 def unserved(rental: Rental, why: str, turn: Turn) -> None:
@@ -217,13 +225,13 @@ def cancel_waits(rental: Rental, event: Cancel, turn: Turn) -> Rental:
     return replace(rental, cancel=event.instruction, version=event.version)
 
 
-def cancel_claimed(rental: Rental, event: Cancel, turn: Turn) -> Rental:
-    """Nothing more is authorised, but the bay may still open late."""
-    unserved(rental, "cancelled", turn)
-    return disarm(replace(cancel_waits(rental, event, turn), terminal=None), "claim")
-
-
 def no_cancellation_now(rental: Rental, turn: Turn) -> None:
     """It waited for the bay's word, and that was another."""
     if rental.cancel is not None:
         settle_instruction(turn, rental.cancel, "refused", "already_released")
+
+
+def cancel_claimed(rental: Rental, event: Cancel, turn: Turn) -> Rental:
+    """Nothing more is authorised, but the bay may still open late."""
+    unserved(rental, "cancelled", turn)
+    return disarm(replace(cancel_waits(rental, event, turn), terminal=None), "claim")

@@ -248,7 +248,7 @@ def _restarted(turn: Turn, event: e.Restarted) -> None:
             turn.put(replace(known, deadlines=tuple(d for d in known.deadlines if d.name != "reopen")))
             turn.post("rental", known.id, across.ReopenLapsed())
         _run(turn)
-    for rental_id, face in turn.machine.forgetting:
+    for rental_id, face, *_ in turn.machine.forgetting:
         turn.emit(EraseSecrets(rental_id, face))
     turn.record("machine.started", turn.layout.machine, boot=turn.now.boot)
     servable.look_over(turn)  # the site file may be another one
@@ -304,7 +304,8 @@ def _at_visit(turn: Turn, event: e.PinChecked | e.FaceChecked | e.FaceHint) -> N
 
 
 def _face_forgotten(turn: Turn, event: e.FaceForgotten) -> None:
-    left = tuple(one for one in turn.machine.forgetting if one[0] != event.rental)
+    gone = (event.rental, event.face)
+    left = tuple(one for one in turn.machine.forgetting if one[0] != gone[0] or gone[1] not in ("", one[1]))
     if len(left) < len(turn.machine.forgetting):
         turn.put(replace(turn.machine, forgetting=left))
 

@@ -13,7 +13,7 @@ from typing import Any, cast
 
 from fsm.effects import Effect
 from fsm.events import Event
-from fsm.indexes import Indexes, may_take, stirs
+from fsm.indexes import Indexes, faces_of, may_take, stirs
 from fsm.model import (
     FINAL,
     PENDING,
@@ -217,6 +217,13 @@ class Turn:
         known = (self.rental(key) for key in ids)
         found = [rental for rental in known if rental is not None and badge in rental.badges]
         return sorted(found, key=lambda rental: (rental.window_from_utc, rental.id))
+
+    def face_wanted(self, user: str, but: str) -> bool:
+        """Whether another rental names this one whom a device keeps."""
+        ids = set(self.world.rentals_of_face.get(user, ()))
+        ids.update(new.id for new in self.changes.values() if isinstance(new, Rental))
+        known = (self.rental(key) for key in ids - {but})
+        return any(rental is not None and user in faces_of(rental) for rental in known)
 
     def rentals_out_with(self, asset: str) -> list[Rental]:
         """Rentals whose asset is outside: on trip, coming back, or in an incident."""

@@ -136,7 +136,9 @@ class Bridge:
                 return e.Unreadable(one.id, f"rental.pin.{why}")
             pin = self._pins.enrol(one.rental, verifier)
         try:
-            face = self._faces.enrol(one.rental, one.face.json) if one.face is not None else None
+            face = None
+            if one.face is not None:
+                face = self._faces.enrol(one.rental, one.face.json, from_utc=one.window_from)
         except FaceError as why:
             return e.Unreadable(one.id, f"rental.face: {why}")
         return e.PutReservation(
@@ -151,8 +153,10 @@ class Bridge:
             asset_class=one.asset_class,
             demands=one.demands or (),
             pin=pin,
-            face=face,
-            face_format=one.face.fmt if one.face is not None else None,
+            face=face.sealed if face is not None else None,
+            face_format=face.fmt if face is not None and face.sealed is not None else None,
+            face_user=face.user if face is not None else None,
+            face_unused=face.unused if face is not None else "",
             badges=one.badges,
             pass_exp=one.pass_exp,
         )

@@ -19,6 +19,7 @@ from pydantic import Field, model_validator
 from drivers.faces import engine, models, template
 from drivers.faces.gates import Look
 from drivers.faces.session import THRESHOLD_FLOOR, Broken, Enrolment, Verification, Watch
+from drivers.faces.template import TemplateRefused, read
 from drivers.link import together
 from drivers.options import Options
 from drivers.ports import (
@@ -27,6 +28,7 @@ from drivers.ports import (
     Driver,
     DriverError,
     FaceFinding,
+    FaceJudgement,
     FaceResult,
     OptionsError,
     Sink,
@@ -143,6 +145,14 @@ class CameraFace:
             self._tell(str(exc))
         await asyncio.Event().wait()
 
+    def judge_face(self, template: bytes, *, from_utc: float) -> FaceJudgement:
+        """See ports.FaceVerifier."""
+        try:
+            read(template, max(from_utc, self._clock.utc_now()))
+        except TemplateRefused as exc:
+            return FaceJudgement(exc.word, str(exc))
+        return FaceJudgement()
+
     async def verify_face(self, template: bytes, *, hint: Callable[[str], None], timeout_s: float) -> FaceResult:
         """See ports.FaceVerifier."""
         watch: Verification | None = None
@@ -177,7 +187,7 @@ class CameraFace:
     # ------------------------------------------------------------ inside
     def _verification(self, given: bytes, hint: Callable[[str], None]) -> Verification:
         """Raises TemplateRefused."""
-        wanted = template.read(given, self._clock.utc_now())
+        wanted = read(given, self._clock.utc_now())
         return Verification(
             wanted.vector,
             hint,

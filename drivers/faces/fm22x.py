@@ -15,6 +15,7 @@ one that answers as in demo mode all the same stays down until it has been resta
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
@@ -47,6 +48,7 @@ from drivers.ports import (
     Driver,
     DriverError,
     FaceFinding,
+    FaceJudgement,
     FaceResult,
     SerialSettings,
     Sink,
@@ -98,7 +100,7 @@ class Fm22x:
         self._wake = asyncio.Event()
         self._sink: Sink | None = None
         self._down_because = "has not answered yet"  # empty: ready
-        self._identity = ""
+        self._identity = options.id
         self._demo_seen = False
         self._waiting: Job[Any] | None = None
         self._running: Job[Any] | None = None
@@ -115,6 +117,16 @@ class Fm22x:
     async def run(self, sink: Sink) -> None:
         self._sink = sink
         await self._link.run(self._serve, self._lost)
+
+    def judge_face(self, template: bytes, *, from_utc: float) -> FaceJudgement:
+        """A module that has not told its serial number yet takes the template's word for it."""
+        try:
+            wanted = Template.read(template, FORMAT)
+        except DriverError as exc:
+            return FaceJudgement("malformed", str(exc))
+        if self._identity and wanted.device != self._identity:
+            return FaceJudgement("other_device", "the template was made by another module")
+        return FaceJudgement(user=json.dumps([wanted.device, wanted.uid]))
 
     async def verify_face(self, template: bytes, *, hint: Callable[[str], None], timeout_s: float) -> FaceResult:
         """Compare once. A blink costs no attempt: the module looks again, as long as there is time."""

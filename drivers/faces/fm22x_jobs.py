@@ -116,11 +116,11 @@ class Job(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A user of one module. `mark` tells whether the number has been given to somebody else since; may be empty."""
+    """A user of one module. `mark` tells whether the number has been given to somebody else since."""
 
     uid: int
     device: str
-    mark: str = ""
+    mark: str
 
     @classmethod
     def read(cls, data: bytes, form: str) -> Template:
@@ -131,13 +131,13 @@ class Template:
             found = None
         if not isinstance(found, dict) or found.get("fmt") != form:
             raise DriverError(f"the template is none of {form}")
-        uid, device, mark = found.get("uid"), found.get("device"), found.get("mark", "")
+        uid, device, mark = found.get("uid"), found.get("device"), found.get("mark")
         if not isinstance(uid, int) or isinstance(uid, bool) or not FIRST_UID <= uid <= LAST_UID:
             raise DriverError(f"the template's uid is no number from {FIRST_UID} to {LAST_UID}")
         if not isinstance(device, str) or not device:
             raise DriverError("the template does not say in device by which module it was made")
-        if not isinstance(mark, str):
-            raise DriverError("the template's mark is no text")
+        if not isinstance(mark, str) or not mark:  # a number alone is somebody else's once it is given again
+            raise DriverError("the template's mark is missing: enrol anew")
         return cls(uid, device, mark)
 
     def written(self, form: str) -> bytes:
@@ -191,7 +191,7 @@ def _judge_match(match: Match | None, wanted: Template) -> tuple[FaceResult, str
         return FaceResult(FaceFinding.UNAVAILABLE, detail="the module named nobody: its firmware is not known"), ""
     if match.uid != wanted.uid:
         return FaceResult(FaceFinding.WRONG, "hardware", "another enrolled face"), ""
-    if wanted.mark and mark_of(match.name) != wanted.mark:
+    if mark_of(match.name) != wanted.mark:
         return FaceResult(FaceFinding.WRONG, "hardware", "the number belongs to somebody else by now"), ""
     if match.eyes == Eyes.CLOSED:
         return FaceResult(FaceFinding.WRONG, "hardware", "the eyes were closed"), "eyes_open"

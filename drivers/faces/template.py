@@ -28,7 +28,14 @@ Vector = Sequence[float]
 
 
 class TemplateRefused(ValueError):
-    """The template cannot be compared here; says why, without anything of its vector."""
+    """The template cannot be compared here; says why, without anything of its vector.
+
+    `word` is one of `ports.FaceJudgement`'s.
+    """
+
+    def __init__(self, says: str, word: str = "malformed") -> None:
+        super().__init__(says)
+        self.word = word
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +91,12 @@ def read(data: bytes, now_utc: float) -> Template:
     here = {"model": SFACE, "model_sha256": RECOGNISER.sha256, "preproc": PREPROC, "dim": DIMENSIONS}
     for name, value in here.items():
         if given[name] != value or isinstance(given[name], bool):
-            raise TemplateRefused(f"the template's {name} is not {value}: enrol anew")
+            raise TemplateRefused(f"the template's {name} is not {value}: enrol anew", "other_model")
     created, expires = _time(given, "created"), _time(given, "expires")
     if expires <= created:
         raise TemplateRefused("the template expires before it was created")
     if expires <= now_utc:
-        raise TemplateRefused("the template has expired")
+        raise TemplateRefused("the template has expired", "expired")
     return Template(_vector(given["vector"]), created, expires)
 
 

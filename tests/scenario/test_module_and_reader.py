@@ -25,7 +25,7 @@ SITE = (
     )
 )
 PEOPLE = CARS + '\n[devices.eye]\nserial = "HLK-7"\nenrolled = { alice = 1, bob = 2 }\n'
-ALICE = {"fmt": "fm22x-user", "uid": 1, "device": "HLK-7"}
+ALICE = {"fmt": "fm22x-user", "uid": 1, "device": "HLK-7", "mark": hashlib.sha256(b"alice").hexdigest()[:16]}
 Make = Callable[..., Stand]
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from vendingd.identity.factors import FactorResult, Finding, Liveness
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from vendingd.identity.seal import Sealer
 
 PURPOSE = "face"
+MALFORMED = "malformed"  # of drivers.ports.FaceJudgement
 MOST_BYTES = 16 * 1024  # of a template as JSON: 512 numbers of 8 bytes in base64 are half of it
 GRACE_S = 2.0  # past a device's own time: it may be closing its camera
 HINTS = frozenset(
@@ -32,6 +34,20 @@ class FaceError(ValueError):
     """A template that cannot be used; names what is wrong, never a value."""
 
 
+@dataclass(frozen=True, slots=True)
+class Enrolled:
+    """A template as the rental's row keeps it.
+
+    `user`: whom a device itself keeps, by a keyed hash. `unused`: why no device here can ever compare it; then nothing
+    is sealed.
+    """
+
+    fmt: str
+    sealed: str | None = field(default=None, repr=False)
+    user: str | None = field(default=None, repr=False)
+    unused: str = ""
+
+
 class FaceFactor:
     """The factors `face` and `live-face`: enrolled by a reservation's template, verified by a terminal's device."""
 
@@ -43,13 +59,30 @@ class FaceFactor:
         self._devices = devices
         self._timeout_s = timeout_s
 
-    def enrol(self, rental: str, wire: object, *, expires: float | None = None) -> str:
-        """Judge a template (JSON text of an object with `fmt`) and seal it for the rental's row. Raises FaceError."""
+    def enrol(self, rental: str, wire: object, *, from_utc: float = 0.0) -> Enrolled:
+        """Judge a template (JSON text of an object with `fmt`) and seal it for the rental's row.
+
+        The devices judge what is theirs, so that nothing is found out only before the customer; `from_utc` is when it
+        is wanted first. Raises FaceError for what is no template.
+        """
         text = wire if isinstance(wire, str) else json.dumps(wire, separators=(",", ":"))
         if len(text.encode()) > MOST_BYTES:
             raise FaceError(f"a template of more than {MOST_BYTES} bytes")
-        _format_of(text)
-        return self._sealer.seal(rental, PURPOSE, text.encode(), expires=expires)
+        fmt = _format_of(text)
+        judged = [one.judge_face(text.encode(), from_utc=from_utc) for one in self._eyes() if fmt in one.formats]
+        if not judged:
+            return Enrolled(fmt, unused="other_format")
+        fit = next((one for one in judged if not one.unfit), None)
+        if fit is None:
+            if judged[0].unfit == MALFORMED:
+                raise FaceError(judged[0].detail)
+            return Enrolled(fmt, unused=judged[0].unfit)
+        user = self._sealer.pseudonym(PURPOSE, fit.user) if fit.user else None
+        return Enrolled(fmt, self._sealer.seal(rental, PURPOSE, text.encode()), user)
+
+    def _eyes(self) -> list[FaceVerifier]:
+        """Each device once."""
+        return list({id(one): one for one in self._devices.values()}.values())
 
     async def verify(self, terminal: str, rental: str, enrolled: str, hint: Callable[[str], None]) -> FactorResult:
         """Compare who stands at the terminal. Raises only on cancellation, which ends the device's attempt, too.
@@ -86,7 +119,7 @@ class FaceFactor:
         except ValueError:
             return  # what nobody can open any more leads nowhere
         fmt = _format_of(template.decode())
-        for device in {id(one): one for one in self._devices.values()}.values():
+        for device in self._eyes():
             if fmt in device.formats:
                 await device.forget_face(template)
 

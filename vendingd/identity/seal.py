@@ -14,7 +14,9 @@ from __future__ import annotations
 import base64
 import binascii
 import contextlib
+import errno
 import hashlib
+import hmac
 import os
 import secrets
 import stat
@@ -34,6 +36,8 @@ _NONCE = 12
 _TAG = 16
 _VERSION = "s1"
 
+OF_THE_FILE = frozenset({errno.ELOOP, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.ENXIO})  # no start mends it
+
 TokenBytes = Callable[[int], bytes]
 
 
@@ -46,19 +50,22 @@ class DeviceKeyError(OSError):
 
 
 def load_device_key(directory: Path, *, token_bytes: TokenBytes = secrets.token_bytes) -> bytes:
-    """The device's key, made at the first start. Blocking. Raises DeviceKeyError.
+    """The device's key, made at the first start. Blocking. Raises DeviceKeyError; OSError where the disk refuses it.
 
-    The file appears whole or not at all, and durable before it is used.
+    The file appears whole or not at all, and durable before it is used. A disk that is full, read-only or at fault may
+    be well again at the next start; what is wrong with the file itself is not.
     """
     path = directory / KEY_FILE
     try:
         if not _exists(path):
             _create(path, token_bytes(KEY_BYTES))
         return _read(path)
-    except DeviceKeyError:
-        raise
     except OSError as defect:
-        raise DeviceKeyError(f"{path}: {defect.strerror or defect}") from defect
+        if defect.errno in OF_THE_FILE:
+            raise DeviceKeyError(
+                f"{path}: {defect.strerror}; the daemon's own file, mode 0600, belongs there"
+            ) from defect
+        raise
 
 
 def _exists(path: Path) -> bool:
@@ -198,6 +205,11 @@ class Sealer:
         if now_utc is not None and parsed.expires is not None and now_utc > parsed.expires:
             raise SealError("expired")
         return data
+
+    def pseudonym(self, purpose: str, text: str) -> str:
+        """The same for the same text, and telling nothing of it to whoever has not this device's key."""
+        made = hmac.digest(self._key, b"vendingd pseudonym\0" + purpose.encode() + b"\0" + text.encode(), "sha256")
+        return _b64(made[:16])
 
     def _encrypt(self, key: bytes, data: bytes, bound_to: bytes) -> bytes:
         nonce = self._token_bytes(_NONCE)

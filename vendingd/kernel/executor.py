@@ -199,4 +199,4 @@ class Executor:
                 _log.exception("a driver raised while forgetting a face")
             await self._clock.sleep_until(self._clock.monotonic() + pause)
             pause = min(pause * 2, FORGET_MOST_S)
-        self._say(FaceForgotten(rental))
+        self._say(FaceForgotten(rental, sealed))

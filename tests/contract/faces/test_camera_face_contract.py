@@ -218,8 +218,8 @@ async def test_another_face_in_the_challenge_is_refused(rig: Rig) -> None:
     """The holder's picture first, then somebody who can move."""
 
     async def swapped(word: str) -> None:
-        degrees = {"turn_left": 40, "turn_right": -40}.get(word, 0)
-        await rig.show(heads.alone("collins", REST, degrees=degrees))
+        if word in ("turn_left", "turn_right"):
+            await rig.show(heads.alone("collins", REST, degrees=40 if word == "turn_left" else -40))
 
     rig.answers = swapped
     await rig.show(heads.alone("hopper", REST))
@@ -292,6 +292,28 @@ async def test_a_template_of_another_kind_is_no_attempt_and_opens_no_camera(rig:
     result = await rig.device().verify_face(given, hint=rig.hint, timeout_s=LONG_S)
     assert result.finding is FaceFinding.UNAVAILABLE and "template" in result.detail
     assert rig.camera.frames_sent == 0 and rig.workers.apart_pids == set()
+
+
+@pytest.mark.parametrize(
+    ("over", "from_s", "unfit"),
+    [
+        ({}, 0.0, ""),
+        ({}, 7200.0, "expired"),
+        ({"created": "2020-01-01T00:00:00Z", "expires": "2021-01-01T00:00:00Z"}, -1e9, "expired"),
+        ({"model": "sface-of-tomorrow"}, 0.0, "other_model"),
+        ({"vector": "AAAA"}, 0.0, "malformed"),
+        ({"dim": True}, 0.0, "other_model"),
+        ({"more": 1}, 0.0, "malformed"),
+    ],
+)
+async def test_a_template_is_judged_before_anybody_stands_there(
+    rig: Rig, over: dict[str, Any], from_s: float, unfit: str
+) -> None:
+    given = json.dumps(json.loads(template_of("hopper")) | over).encode()
+    judged = rig.device().judge_face(given, from_utc=SystemClock().utc_now() + from_s)
+    assert judged.unfit == unfit and bool(judged.detail) == bool(unfit)
+    assert judged.user == "", "the template is all"
+    assert rig.camera.frames_sent == 0
 
 
 async def test_a_second_comparison_at_once_is_refused_and_the_first_goes_on(rig: Rig) -> None:

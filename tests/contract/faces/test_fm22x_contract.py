@@ -2,6 +2,7 @@
 whose bytes take the time that they take on a wire."""
 
 import asyncio
+import hashlib
 import json
 import random
 from collections.abc import AsyncIterator, Callable
@@ -76,8 +77,12 @@ class Site:
         return sum(entry.what == what for entry in self.log.after(0))
 
 
+NAMES = {1: b"ref-a", 2: b"ref-b"}
+
+
 def template(uid: int = 1, **more: Any) -> bytes:
-    return json.dumps({"fmt": "fm22x-user", "uid": uid, "device": SERIAL, **more}).encode()
+    mark = hashlib.sha256(NAMES.get(uid, b"")).hexdigest()[:16]
+    return json.dumps({"fmt": "fm22x-user", "uid": uid, "device": SERIAL, "mark": mark, **more}).encode()
 
 
 Make = Callable[..., Site]
@@ -197,6 +202,7 @@ async def test_firmware_that_is_silent_about_eyes_proves_nothing(site: Make) -> 
         (json.dumps({"fmt": "fm22x-user", "uid": 1}).encode(), "by which module"),
         (template(0xFFFF), "uid"),
         (template(True), "uid"),
+        (template(1, mark=""), "mark"),
         (json.dumps({"fmt": "vendingd-face-1", "uid": 1}).encode(), "none of fm22x-user"),
         (b"\xff\x00", "none of fm22x-user"),
         (b"[" * 5000, "none of fm22x-user"),
@@ -208,6 +214,34 @@ async def test_a_template_of_something_else_asks_nothing_of_the_module(site: Mak
     result = await at.device.verify_face(data, hint=at.hint, timeout_s=1.0)
     assert result.finding is UNAVAILABLE and why in result.detail
     assert "12" not in at.line.counters.frames
+
+
+@pytest.mark.parametrize(
+    ("data", "unfit"),
+    [
+        (template(1), ""),
+        (template(0), "malformed"),
+        (template(0xFFFF), "malformed"),
+        (template(True), "malformed"),
+        (template("1"), "malformed"),  # type: ignore[arg-type]
+        (template(1, mark=None), "malformed"),
+        (template(1, device="HLK-8"), "other_device"),
+        (json.dumps({"fmt": "fm22x-user", "uid": 1, "mark": "00"}).encode(), "malformed"),
+    ],
+)
+async def test_a_template_is_judged_before_anybody_stands_there(site: Make, data: bytes, unfit: str) -> None:
+    at = await site().up()
+    judged = at.device.judge_face(data, from_utc=0.0)
+    assert judged.unfit == unfit and bool(judged.detail) == bool(unfit) and bool(judged.user) == (not unfit)
+
+
+async def test_a_module_that_was_never_heard_believes_what_a_template_says_of_it(site: Make) -> None:
+    at = site()
+    at.module.silent = True
+    at.start()
+    user = at.device.judge_face(template(1, device="HLK-8"), from_utc=0.0).user
+    assert user and user == at.device.judge_face(template(1, device="HLK-8", mark="00"), from_utc=0.0).user
+    assert user != at.device.judge_face(template(2, device="HLK-8"), from_utc=0.0).user
 
 
 async def test_a_number_that_was_given_to_somebody_else_since(site: Make) -> None:

@@ -58,11 +58,6 @@ def test_what_counts_as_an_attempt(result: int, compared: bool, finding: FaceFin
     assert judge(result, None, WANTED, compared=compared)[0].finding is finding
 
 
-def test_a_template_without_a_mark_asks_for_the_number_alone() -> None:
-    wanted = Template(7, "HLK-1")
-    assert judge(Result.OK, Match(7, b"whoever", 0xC8), wanted, compared=True)[0].finding is VERIFIED
-
-
 def test_every_state_that_somebody_can_change_has_a_word() -> None:
     assert set(FaceState) - set(HINTS) == {FaceState.NORMAL, FaceState.EYES_OPEN}
     assert hint_of(0) == hint_of(-1) == hint_of(999) == ""
@@ -76,14 +71,16 @@ def test_every_result_has_words() -> None:
 
 def test_a_template_is_read_as_it_was_written() -> None:
     assert Template.read(WANTED.written(FORM), FORM) == WANTED
-    assert Template.read(b'{"fmt": "fm22x-user", "uid": 1, "device": "d", "more": 1}', FORM) == Template(1, "d")
+    more = b'{"fmt": "fm22x-user", "uid": 1, "device": "d", "mark": "ab", "more": 1}'
+    assert Template.read(more, FORM) == Template(1, "d", "ab")
 
 
 @pytest.mark.parametrize(
     "change",
     [
         {"fmt": "other"}, {"uid": 0}, {"uid": 0xFFFF}, {"uid": -1}, {"uid": "7"}, {"uid": 7.0}, {"uid": True},
-        {"uid": None}, {"device": ""}, {"device": 3}, {"device": None}, {"mark": 1}, {"pad": "x" * 2000},
+        {"uid": None}, {"device": ""}, {"device": 3}, {"device": None}, {"mark": 1}, {"mark": ""},
+        {"mark": None}, {"pad": "x" * 2000},
     ],
 )  # fmt: skip
 def test_a_template_with_a_defect_is_refused(change: dict[str, Any]) -> None:

@@ -360,6 +360,59 @@ def test_a_module_is_asked_to_forget_until_it_has() -> None:
     assert m.world.machine.forgetting == () and m.effects == []
 
 
+MODULE_FACE: dict[str, Any] = FACE | {"face_format": MODULE, "face_user": "U1"}
+BY_MODULE = ("pass+live-face", "pass+pin")
+
+
+def forgotten(m: Bench) -> list[str | None]:
+    return [f.face for f in m.effects if isinstance(f, EraseSecrets)]
+
+
+def test_two_bookings_of_one_enrolled_customer_are_forgotten_with_the_last() -> None:
+    m = factor_bench(("pass",), module=True, cars={"b1": "car1", "b2": "car2"})
+    m.book(**MODULE_FACE, demands=BY_MODULE)
+    m.book("r2", "car2", **(MODULE_FACE | {"face": "sealed-2"}), demands=BY_MODULE)
+    m.deliver(e.CancelReservation("c1", "r1", 2))
+    assert m.rental("r1").face is None and forgotten(m) == [None] and m.world.machine.forgetting == ()
+    m.deliver(e.CancelReservation("c2", "r2", 2))
+    assert forgotten(m) == [None, "sealed-2"] and m.world.machine.forgetting == (("r2", "sealed-2", "U1"),)
+    assert m.world.rentals_of_face == {}
+
+
+def test_a_newer_version_with_another_user_of_the_module_forgets_the_old_one_alone() -> None:
+    m = factor_bench(("pass",), module=True)
+    m.book(**MODULE_FACE, demands=BY_MODULE)
+    m.book(version=2, **(MODULE_FACE | {"face": "sealed-2"}), demands=BY_MODULE)
+    assert forgotten(m) == [] and m.rental().face == "sealed-2", "the same one, sealed anew"
+    m.book(version=3, **(MODULE_FACE | {"face": "sealed-3", "face_user": "U2"}), demands=BY_MODULE)
+    assert forgotten(m) == ["sealed-2"] and m.rental().face == "sealed-3"
+    m.tell(e.FaceForgotten("r1", "sealed-2"))
+    m.deliver(e.CancelReservation("c1", "r1", 4))
+    m.tell(e.FaceForgotten("r1", "sealed-2"))
+    assert m.world.machine.forgetting == (("r1", "sealed-3", "U2"),), "told of another one"
+
+
+def test_a_template_of_whom_a_device_is_erasing_is_not_taken() -> None:
+    m = factor_bench(("pass",), module=True)
+    m.book(**MODULE_FACE, demands=BY_MODULE)
+    m.deliver(e.CancelReservation("c1", "r1", 2))
+    m.book("r2", **MODULE_FACE, demands=BY_MODULE)
+    assert m.outcome("i2") == ("accepted", "face_unused") and m.world.of["done"]["i2"].why == "being_forgotten"
+    assert m.rental("r2").face is None
+    m.tell(e.FaceForgotten("r1", "sealed-face"))
+    m.book("r2", version=2, **MODULE_FACE, demands=BY_MODULE)
+    assert m.rental("r2").face is not None
+
+
+def test_why_a_template_is_of_no_use_is_in_the_outcome_and_in_its_repetition() -> None:
+    m = booked(face=None, face_format=None, face_unused="expired")
+    first = said(m, "instruction.outcome")[-1]
+    assert first == {"outcome": "accepted", "reason": "face_unused", "why": "expired"}
+    m.instruction_n = 0
+    m.book(version=1)
+    assert said(m, "instruction.replayed") == [first]
+
+
 def test_a_newer_reservation_without_a_face_forgets_the_old_one() -> None:
     m = booked()
     m.book(version=2, pin="sealed", demands=EITHER)

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from drivers.ports import DriverError, FaceFinding, FaceResult
+from drivers.ports import DriverError, FaceFinding, FaceJudgement, FaceResult
 from tests.unit.virtual import simulate
-from vendingd.identity.face import GRACE_S, MOST_BYTES, FaceError, FaceFactor
+from vendingd.identity.face import GRACE_S, MOST_BYTES, Enrolled, FaceError, FaceFactor
 from vendingd.identity.factors import FactorResult, Finding, Liveness
 from vendingd.identity.seal import Sealer
 
@@ -29,6 +29,13 @@ class Eye:
         self.result, self.hints = result, hints
         self.seen: list[Any] = []
         self.forgotten: list[Any] = []
+
+    def judge_face(self, template: bytes, *, from_utc: float) -> FaceJudgement:
+        """By what the template says of itself."""
+        said = json.loads(template)
+        if "unfit" in said:
+            return FaceJudgement(said["unfit"], f"a defect at {from_utc:g}")
+        return FaceJudgement(user=str(said.get("uid", "")))
 
     async def verify_face(self, template: bytes, *, hint: Callable[[str], None], timeout_s: float) -> FaceResult:
         self.seen.append((json.loads(template), timeout_s))
@@ -52,9 +59,15 @@ def factor(eye: Eye) -> FaceFactor:
     return FaceFactor(SEALER, {"front": eye, "back": eye}, timeout_s=5.0)
 
 
+def kept(one: FaceFactor, wire: object, rental: str = "r1") -> str:
+    sealed = one.enrol(rental, wire).sealed
+    assert sealed is not None
+    return sealed
+
+
 def verify(eye: Eye, terminal: str = "front", rental: str = "r1", sealed: str | None = None) -> FactorResult:
     one = factor(eye)
-    enrolled = sealed if sealed is not None else one.enrol("r1", json.dumps(TEMPLATE))
+    enrolled = sealed if sealed is not None else kept(one, json.dumps(TEMPLATE))
     return simulate(one.verify(terminal, rental, enrolled, eye.seen.append))
 
 
@@ -99,7 +112,7 @@ def test_what_cannot_be_opened_is_not_compared(broken: str) -> None:
 
 
 def test_a_template_is_sealed_for_its_rental_alone() -> None:
-    sealed = factor(Eye()).enrol("r1", TEMPLATE)
+    sealed = kept(factor(Eye()), TEMPLATE)
     assert "fm22x" not in sealed and '"uid"' not in sealed
     assert json.loads(SEALER.open("r1", "face", sealed)) == TEMPLATE
 
@@ -110,11 +123,36 @@ def test_what_is_no_template(wire: str) -> None:
         factor(Eye()).enrol("r1", wire)
 
 
+def test_what_its_device_cannot_ever_compare_is_said_when_it_is_booked() -> None:
+    one = factor(Eye())
+    with pytest.raises(FaceError, match="a defect at 7"):
+        one.enrol("r1", TEMPLATE | {"unfit": "malformed"}, from_utc=7.0)
+    assert one.enrol("r1", TEMPLATE | {"unfit": "other_device"}) == Enrolled("fm22x-user", unused="other_device")
+    assert one.enrol("r1", {"fmt": "of-tomorrow"}) == Enrolled("of-tomorrow", unused="other_format")
+
+
+def test_one_device_of_several_is_enough() -> None:
+    class Elsewhere(Eye):
+        def judge_face(self, template: bytes, *, from_utc: float) -> FaceJudgement:
+            return FaceJudgement("other_device", "not mine")
+
+    one = FaceFactor(SEALER, {"front": Elsewhere(), "back": Eye()}, timeout_s=5.0)
+    assert one.enrol("r1", TEMPLATE).sealed is not None and one.enrol("r1", TEMPLATE).unused == ""
+
+
+def test_whom_a_device_keeps_is_known_again_and_never_named() -> None:
+    one = factor(Eye())
+    users = [one.enrol(rental, template).user for rental, template in (("r1", TEMPLATE), ("r2", TEMPLATE | {"a": 1}))]
+    assert users[0] is not None and users[0] == users[1] != one.enrol("r1", TEMPLATE | {"uid": 8}).user
+    other = FaceFactor(Sealer(b"o" * 32), {"front": Eye()}, timeout_s=5.0)
+    assert other.enrol("r1", TEMPLATE).user != users[0], "by this machine's key alone"
+
+
 def test_a_device_forgets_once_what_is_of_its_format() -> None:
     eye, one = Eye(), factor(Eye())
     one = factor(eye)
-    asyncio.run(one.forget("r1", one.enrol("r1", TEMPLATE)))
-    asyncio.run(one.forget("r1", one.enrol("r1", {"fmt": "vendingd-face-1"})))
+    asyncio.run(one.forget("r1", kept(one, TEMPLATE)))
+    asyncio.run(one.forget("r1", SEALER.seal("r1", "face", b'{"fmt": "vendingd-face-1"}')))
     asyncio.run(one.forget("r1", "s1.cannot.be.opened.any-more"))
     assert eye.forgotten == [TEMPLATE]
 
@@ -122,4 +160,4 @@ def test_a_device_forgets_once_what_is_of_its_format() -> None:
 def test_a_device_that_cannot_forget_says_so() -> None:
     one = factor(Eye(DriverError("unplugged")))
     with pytest.raises(DriverError):
-        asyncio.run(one.forget("r1", one.enrol("r1", TEMPLATE)))
+        asyncio.run(one.forget("r1", kept(one, TEMPLATE)))

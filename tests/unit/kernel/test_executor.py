@@ -252,4 +252,4 @@ def test_a_device_is_asked_to_forget_until_it_has() -> None:
         return told, faces
 
     told, faces = simulate(story())
-    assert told == [FaceForgotten("r1")] and faces.tried == 5
+    assert told == [FaceForgotten("r1", "sealed")] and faces.tried == 5
