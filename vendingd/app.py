@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,7 @@ from vendingd.identity.face import FaceFactor
 from vendingd.identity.pin import PinFactor
 from vendingd.identity.seal import Sealer
 from vendingd.journal.api import Committed, Loaded, Store, StoreError, StoreErrorKind
+from vendingd.journal.errors import RECOVERY
 from vendingd.kernel.codec import StateError
 from vendingd.kernel.executor import Executor
 from vendingd.kernel.mailbox import Mailbox
@@ -110,7 +111,7 @@ class App:
         sealer = Sealer(seams.device_key, token_bytes=seams.token_bytes)
         self.pins = PinFactor(sealer, seams.workers, timeout_s=site.pin.timeout_s)
         eyes = looking(site, self.devices)
-        self.layout = with_faces(self.layout, eyes)
+        self.layout = replace(with_faces(self.layout, eyes), seal=sealer.device)
         self.faces = FaceFactor(sealer, eyes, timeout_s=self.layout.timing.face_s)
         self.executor = Executor(
             clock=seams.clock,
@@ -333,12 +334,13 @@ class App:
             self._journal_failed(why)
             return None
 
-    async def _load(self, loaded: Loaded, *, first: bool) -> None:
+    async def _load(self, loaded: Loaded, *, first: bool) -> bool:
+        """False where this version cannot read what is stored: it is tried again then, as after any other error."""
         try:
             self.strangers = self.mailbox.load(loaded) if first else self.mailbox.reopened(loaded)
         except StateError as why:
-            self._journal_failed(StoreError(StoreErrorKind.CORRUPT, f"{why}; see vendingctl audit verify"))
-            return
+            self._journal_failed(StoreError(StoreErrorKind.CORRUPT, f"{why}. {RECOVERY}"))
+            return False
         for bay in self.strangers:
             _log.error("bay %s is in the journal and not in the site file; what it holds is kept there", bay)
         self.journal_error = None
@@ -354,6 +356,7 @@ class App:
             self._start_cloud(loaded)
         self.mailbox.serve()
         self._tell_status()
+        return True
 
     def _journal_failed(self, why: StoreError) -> None:
         self.journal_error = why
@@ -375,10 +378,10 @@ class App:
                 self.mailbox.suspend(str(why))
                 self._tell_status()
                 continue
-            break
-        _log.warning("the journal holds again; sensing everything anew")
-        await self.sample()
-        await self._load(loaded, first=False)
+            _log.warning("the journal holds again; sensing everything anew")
+            await self.sample()
+            if await self._load(loaded, first=False):
+                return
 
     async def sample(self) -> None:
         """Read every level of every device afresh, a few seconds at most."""

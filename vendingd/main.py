@@ -82,7 +82,7 @@ def _serve(args: argparse.Namespace, site: Site) -> int:
     except (KeysError, BadgeKeyError, DeviceKeyError) as why:
         print(f"vendingd: {why}", file=sys.stderr)
         return EXIT_CONFIG
-    except OSError as why:  # a disk or a socket may be well again at the next start
+    except OSError as why:  # a full or faulty disk, or a socket, may be well again at the next start
         print(f"vendingd: {why}", file=sys.stderr)
         return 1
     except StoreError as why:
@@ -99,6 +99,7 @@ async def _run(args: argparse.Namespace, site: Site) -> int:
     from vendingd.identity.keys import KeyRing
     from vendingd.identity.seal import load_device_key
     from vendingd.journal.store import Journal
+    from vendingd.kernel.codec import decode
     from vendingd.kernel.time import SystemClock, SystemRandom, boot_id, kernel_synchronised
     from vendingd.notify import Notifier
     from vendingd.workers import RealWorkers
@@ -119,7 +120,13 @@ async def _run(args: argparse.Namespace, site: Site) -> int:
         Seams(
             clock=SystemClock(),
             random=SystemRandom(),
-            store=Journal(state_path(args.state_dir), machine=site.machine, boot_id=boot, token=secrets.token_bytes),
+            store=Journal(
+                state_path(args.state_dir),
+                machine=site.machine,
+                boot_id=boot,
+                token=secrets.token_bytes,
+                readable=decode,
+            ),
             workers=workers,
             serial=opener(workers),
             pins=pins,

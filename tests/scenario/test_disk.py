@@ -156,12 +156,11 @@ def test_a_damaged_journal_is_named_set_aside_and_replaced(m: Stand) -> None:
         assert truncated or (verdict["first_bad_seq"], verdict["head_seq"]) == (seq, seq - 1)
         assert m.stop("daemon") == 0
         aside = Path(vendingctl(m, "journal", "set-aside", *where)["file"])
-        assert aside.name == f"journal.db.damaged-{n}"
+        assert aside.parent.name == f"journal.db.damaged-{n}"
         assert not truncated or aside.read_bytes() == spoiled, "the evidence is as it was found"
         evidence = vendingctl(m, "audit", "verify", "--file", str(aside), code=1)
         assert evidence["first_bad_seq"] == verdict["first_bad_seq"]
-        shutil.copy(backup, state / "journal.db")
-        vendingctl(m, "journal", "restored", "--reason", "damaged, backup put in place", *where)
+        vendingctl(m, "journal", "put-back", str(backup), "--reason", "damaged", *where)
         m.start_daemon()
         m.recovered()
         assert vendingctl(m, "audit", "verify")["ok"]

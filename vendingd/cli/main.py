@@ -38,6 +38,7 @@ COMMANDS = {
     "backup": "stored",
     "restored": "stored",
     "set_aside": "stored",
+    "put_back": "stored",
     "config_check": "config",
     "config_schema": "config",
     "reader_commission": "reader",

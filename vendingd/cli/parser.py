@@ -180,6 +180,9 @@ def _journal(commands: Any, add: Add) -> None:
     backup = add(group, "backup", "backup", "write a copy of the whole journal, checked, to a new file")
     backup.add_argument("path", type=Path, metavar="PATH", help="of the file; there must be none")
     aside = add(group, "set-aside", "set_aside", "move a damaged journal aside as evidence, with vendingd stopped")
+    back = add(group, "put-back", "put_back", "put a backup in the journal's place, with vendingd stopped")
+    back.add_argument("path", type=Path, metavar="FILE", help="that `journal backup` wrote, or of a set-aside journal")
+    _reason(back)
     restored = add(
         group, "restored", "restored", "say that the journal in place is an older copy, best before the start"
     )
@@ -190,7 +193,7 @@ def _journal(commands: Any, add: Add) -> None:
     verify.add_argument("--machine", metavar="ID", help="of a file: whose it must be (the one that it names)")
     for made in (journal, verify):
         _state_dir(made, Path(STATE))
-    for made in (backup, aside, restored):
+    for made in (backup, aside, back, restored):
         _state_dir(made, argparse.SUPPRESS)  # it may stand before the subcommand, too
 
 

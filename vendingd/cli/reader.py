@@ -2,7 +2,8 @@
 must not have the port meanwhile.
 
 The new key is on the disk before the reader gets it, as `FILE.new`, and becomes the key in use once the reader has
-answered by it. Whatever ends the command in between: the same command goes on with the key that was kept.
+answered by it. Whatever ends the command in between: the same command goes on with the key that was kept, if it is the
+same reader and has it. A key that another reader may have is given to no second one: it is put aside as `FILE.earlier`.
 """
 
 from __future__ import annotations
@@ -12,11 +13,12 @@ import asyncio
 import os
 import pwd
 import secrets
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from drivers.ports import DriverError, SerialSettings, WireLost
-from drivers.readers.osdp_commission import CommissionError, commission
+from drivers.readers.osdp_commission import CommissionError, commission, has_key
 from drivers.readers.osdp_key import KEY_BYTES, KeyFileError, read_key, rename_key, write_key
 from drivers.wires.serial import SerialWire
 from vendingd.cli.client import Client
@@ -42,6 +44,10 @@ class Target:
     def pending(self) -> Path:
         return self.path.with_name(self.path.name + ".new")
 
+    @property
+    def earlier(self) -> Path:
+        return self.path.with_name(self.path.name + ".earlier")
+
 
 def reader_commission(args: argparse.Namespace, client: Client, screen: Screen) -> int:
     """Make a key, give it to the reader, check it, and put it into the key file."""
@@ -58,13 +64,8 @@ def reader_commission(args: argparse.Namespace, client: Client, screen: Screen) 
     except KeyFileError as why:
         raise CliError(Exit.REFUSED, str(why), "may this user write into that folder? try with sudo") from None
     try:
-        identity = asyncio.run(_given(target, key))
-    except (DriverError, KeyboardInterrupt) as why:
-        maybe = isinstance(why, KeyboardInterrupt) or getattr(why, "sent", False)  # the reader may have the key
-        if not kept and not maybe:
-            target.pending.unlink()
-        if isinstance(why, KeyboardInterrupt):
-            raise
+        identity = asyncio.run(_given(target, key, kept=kept))
+    except DriverError as why:
         raise _failed(target, why) from None
     try:
         rename_key(target.pending, target.path)
@@ -120,11 +121,24 @@ def _new_key(pending: Path) -> bytes:
     return key
 
 
-async def _given(target: Target, key: bytes) -> str:
-    wire = SerialWire(SerialSettings(target.port, target.baud))
-    await wire.open()
+async def _given(target: Target, key: bytes, *, kept: bool) -> str:
+    """Give the reader the key, which is in the pending file; `kept`: since an earlier try. Raises DriverError.
+
+    Where this is cut short the reader may have the key: the file stays.
+    """
+    wire, clock = SerialWire(SerialSettings(target.port, target.baud)), SystemClock()
     try:
-        return await commission(wire, target.address, key, target.baud, SystemClock())
+        await wire.open()
+        if kept and not await has_key(wire, target.address, key, target.baud, clock):
+            rename_key(target.pending, target.earlier)
+            key, kept = _new_key(target.pending), False
+            text = f"this reader does not have the key that an earlier try left in {target.pending}: it gets a new one"
+            sys.stderr.write(f"vendingctl: {text}, that one is {target.earlier} now\n")
+        return await commission(wire, target.address, key, target.baud, clock)
+    except DriverError as why:
+        if not kept and not getattr(why, "sent", False):
+            target.pending.unlink(missing_ok=True)
+        raise
     finally:
         wire.close()
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, TypedDict, TypeVar
 
 from vendingd.cli.client import VERIFY_S, Client
 from vendingd.cli.exits import CliError, Exit
@@ -99,24 +100,25 @@ def verify(args: argparse.Namespace, client: Client, screen: Screen) -> int:
 def _verify_file(args: argparse.Namespace, path: Path) -> dict[str, Any]:
     from vendingd.api.views import verdict
     from vendingd.journal.offline import verify_file
+    from vendingd.kernel.codec import decode
 
-    return verdict(verify_file(path, args.machine))
+    return verdict(verify_file(path, args.machine, decode))
 
 
 # ---------------------------------------------------------------- copying, moving aside
 def backup(args: argparse.Namespace, client: Client, screen: Screen) -> int:
     """A whole copy, checked, under a name that nothing had. Written by whoever asks, with their rights."""
     from vendingd.journal.offline import SUFFIXES, copy_file, verify_file
+    from vendingd.kernel.codec import decode
 
     target: Path = args.path
-    part = target.with_name(f".{target.name}.part")
     _free(target)
-    with _written(part) as file:
+    with _written(target) as (part, file):
         asked = lambda: client.download("/v1/journal/backup", file)  # noqa: E731
         _either(args, asked, lambda path: copy_file(path, part))
         file.flush()
         os.fsync(file.fileno())
-        found = verify_file(part)
+        found = verify_file(part, None, decode)
         for suffix in SUFFIXES[1:]:
             part.with_name(part.name + suffix).unlink(missing_ok=True)
         if not found.ok:
@@ -140,17 +142,22 @@ def _free(target: Path) -> None:
 
 
 @contextmanager
-def _written(part: Path) -> Iterator[BinaryIO]:
-    """An empty file that only its owner can read; it goes if it was not given its name by then."""
+def _written(target: Path) -> Iterator[tuple[Path, BinaryIO]]:
+    """An empty file of a name of its own that only its owner can read; it goes if it was not given its name by then."""
+    part = None
     try:
-        part.unlink(missing_ok=True)  # one cut short
-        fd = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        # another backup to the same name may be under way: the first to end gets it
+        fd, name = tempfile.mkstemp(".part", f".{target.name}.", target.parent)
+        part = Path(name)
         with os.fdopen(fd, "wb") as file:
-            yield file
+            yield part, file
     except OSError as why:
-        raise CliError(Exit.USAGE, f"{part.parent} cannot be written: {why.strerror}", "Name another place.") from None
+        raise CliError(
+            Exit.USAGE, f"{target.parent} cannot be written: {why.strerror}", "Name another place."
+        ) from None
     finally:
-        part.unlink(missing_ok=True)
+        if part is not None:
+            part.unlink(missing_ok=True)
 
 
 def _put(part: Path, target: Path) -> None:
@@ -184,16 +191,38 @@ def restored(args: argparse.Namespace, client: Client, screen: Screen) -> int:
 
 
 def _restored_file(args: argparse.Namespace, path: Path) -> str:
+    from vendingd.journal.offline import restored_file
+
+    return restored_file(path, _why(args), **_now())
+
+
+class _Now(TypedDict):
+    boot_id: str
+    utc: float
+    mono: float
+    token: Callable[[int], bytes]
+
+
+def _now() -> _Now:
     import secrets
 
-    from vendingd.journal.offline import restored_file
     from vendingd.kernel.time import SystemClock, boot_id
 
     clock = SystemClock()
-    why = f"{args.speak_as or _user()}: {args.reason}"
-    return restored_file(
-        path, why, boot_id=boot_id(), utc=clock.utc_now(), mono=clock.monotonic(), token=secrets.token_bytes
-    )
+    return {
+        "boot_id": boot_id(),
+        "utc": clock.utc_now(),
+        "mono": clock.monotonic(),
+        "token": secrets.token_bytes,
+    }
+
+
+def _why(args: argparse.Namespace) -> str:
+    """Who, and why. Root may speak as somebody else: somebody who has a name."""
+    who = _user() if args.speak_as is None else args.speak_as.strip()
+    if not who:
+        raise CliError(Exit.USAGE, "--as names nobody", "Give the name of who does this.")
+    return f"{who}: {args.reason}"
 
 
 def _user() -> str:
@@ -209,19 +238,43 @@ def _user() -> str:
 
 def set_aside(args: argparse.Namespace, client: Client, screen: Screen) -> int:
     """With vendingd stopped."""
-    from vendingd.journal.offline import move_aside
+    from vendingd.journal.replace import move_aside
 
     path = args.state_dir / FILE
     with _readable(path):
         aside = move_aside(path)
     if args.json:
-        screen.json({"file": str(aside)})
+        screen.json({"file": str(aside / FILE)})
         return Exit.OK
-    screen.paragraph(f"{path} is {aside} now, with its log; keep it as evidence.")
+    screen.paragraph(f"{path} is {aside / FILE} now, with its log; keep it as evidence.")
     screen.paragraph(
-        "Put the latest backup in its place, owned by vendingd and mode 0600, and say `vendingctl journal restored "
-        "--reason ...`; or put none. Then start vendingd."
+        "`vendingctl journal put-back FILE --reason ...` puts the latest backup in its place; where there is none, "
+        "vendingd begins anew. Then start it."
     )
+    return Exit.OK
+
+
+def put_back(args: argparse.Namespace, client: Client, screen: Screen) -> int:
+    """With vendingd stopped: a backup in the journal's place, checked, under a new epoch."""
+    from vendingd.journal.replace import put_back as put
+    from vendingd.kernel.codec import decode
+
+    path, source = args.state_dir / FILE, args.path
+    why = _why(args)
+    if not _there(source):
+        raise CliError(Exit.USAGE, f"there is no {source}", "Name a file that `vendingctl journal backup` wrote.")
+    with _readable(path):
+        done = put(source, path, why, readable=decode, **_now())
+    if args.json:
+        aside = str(done.aside / FILE) if done.aside else None
+        screen.json({"epoch": done.epoch, "records": done.records, "head_seq": done.head_seq, "aside": aside})
+        return Exit.OK
+    screen.paragraph(
+        f"{path} is {source} now: {done.records} records through {done.head_seq}, under the new epoch {done.epoch}."
+    )
+    if done.aside:
+        screen.paragraph(f"What was there is {done.aside / FILE} now, with its log; keep it as evidence.")
+    screen.paragraph("Start vendingd; then look at `vendingctl incident list`.")
     return Exit.OK
 
 
@@ -261,8 +314,9 @@ def _readable(path: Path) -> Iterator[None]:
         if path.exists() and not os.access(path, os.R_OK):
             raise PermissionError
         yield
-    except PermissionError:
-        raise CliError(Exit.FORBIDDEN, f"{path} may not be read by you", "Use sudo.") from None
+    except PermissionError as why:
+        what = f"{why.filename or path} may not be read or changed by you"
+        raise CliError(Exit.FORBIDDEN, what, "Use sudo.") from None
     except OSError as why:
         raise CliError(Exit.USAGE, f"{path} cannot be read: {why.strerror}", _WHERE) from None
     except StoreError as why:

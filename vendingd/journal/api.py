@@ -212,7 +212,7 @@ class Store(Protocol):
         ...
 
     async def verify(self) -> Verdict:
-        """Check the whole chain against its hashes; the writer goes on meanwhile."""
+        """Check the whole chain, and what stands beside it, against their hashes; the writer goes on meanwhile."""
         ...
 
     async def trim(self, anchor_seq: int, keep: Keep | None = None) -> int:

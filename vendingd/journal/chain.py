@@ -28,12 +28,13 @@ _framed_double = struct.Struct(">Id").pack
 _framed_times_and_flags = struct.Struct(">IdIdIq").pack
 
 
-def _framed(*fields: bytes) -> bytes:
+def framed(*fields: bytes) -> bytes:
+    """Fields, each preceded by its length: no two sequences of them are framed to the same bytes."""
     return b"".join(part for field in fields for part in (_length(len(field)), field))
 
 
-_RECORD_FRAMED = _framed(_RECORD)
-_NOTHING = _framed(b"")
+_RECORD_FRAMED = framed(_RECORD)
+_NOTHING = framed(b"")
 
 
 def flags_of(utc_trusted: bool, offline: bool) -> int:
@@ -53,7 +54,7 @@ def trusted_and_offline(flags: int) -> tuple[bool, bool]:
 
 def genesis(machine: str, epoch: str, head: bytes) -> bytes:
     """The predecessor of an epoch's first record."""
-    return sha256(_framed(_EPOCH, machine.encode(), epoch.encode(), head)).digest()
+    return sha256(framed(_EPOCH, machine.encode(), epoch.encode(), head)).digest()
 
 
 def _digest(prev: bytes, place: tuple[str, int, str], what: NewRecord | StoredRecord, floor: float | None) -> bytes:

@@ -21,6 +21,18 @@ _BY_CODE = {
     sqlite3.SQLITE_LOCKED: StoreErrorKind.LOCKED,
 }
 
+_OUTSIDE = {
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_PERM,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_NOMEM,
+}
+# of I/O errors these are about the file itself: a sector that cannot be read, a file that ends too early
+_UNREADABLE = {sqlite3.SQLITE_IOERR_READ, sqlite3.SQLITE_IOERR_SHORT_READ, sqlite3.SQLITE_IOERR_CORRUPTFS}
+
 _BY_ERRNO = {
     errno.ENOSPC: StoreErrorKind.FULL,
     errno.EDQUOT: StoreErrorKind.FULL,
@@ -38,9 +50,9 @@ _ADVICE = {
 }
 
 RECOVERY = (
-    "Nothing was changed. `vendingctl audit verify` names the first bad record. To go on, stop vendingd, move the "
-    "journal aside by `vendingctl journal set-aside` (it is evidence), put the latest backup in place or none, say "
-    "`vendingctl journal restored`, and start"
+    "Nothing was changed. `vendingctl audit verify` names what is wrong. To go on, stop vendingd and say "
+    "`vendingctl journal put-back FILE --reason ...` with the latest backup: it moves this journal aside, as evidence, "
+    "and gives the backup a new epoch. Where there is none, `vendingctl journal set-aside`. Then start vendingd"
 )
 
 
@@ -59,7 +71,20 @@ def closed(path: Path) -> StoreError:
 
 def is_busy(exc: BaseException) -> bool:
     """Whether another process has the file: no word about what is in it."""
-    return isinstance(exc, sqlite3.Error) and (getattr(exc, "sqlite_errorcode", 0) & 0xFF) == sqlite3.SQLITE_BUSY
+    return isinstance(exc, sqlite3.Error) and _code(exc) & 0xFF == sqlite3.SQLITE_BUSY
+
+
+def is_outside(exc: BaseException) -> bool:
+    """Whether the trouble is with what is around the file, and says nothing about what is in it."""
+    if not isinstance(exc, sqlite3.Error):
+        return False
+    return _code(exc) & 0xFF in _OUTSIDE or (
+        _code(exc) & 0xFF == sqlite3.SQLITE_IOERR and _code(exc) not in _UNREADABLE
+    )
+
+
+def _code(exc: sqlite3.Error) -> int:
+    return int(getattr(exc, "sqlite_errorcode", sqlite3.SQLITE_ERROR))
 
 
 def store_error(exc: sqlite3.Error | OSError | UnicodeDecodeError, path: Path, disk: Disk = REAL) -> StoreError:
@@ -70,8 +95,7 @@ def store_error(exc: sqlite3.Error | OSError | UnicodeDecodeError, path: Path, d
         kind = _BY_ERRNO.get(exc.errno or 0, StoreErrorKind.IO)
     else:
         # the low byte of an extended code is its class
-        code = getattr(exc, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
-        kind = _BY_CODE.get(code, StoreErrorKind.IO)
+        kind = _BY_CODE.get(_code(exc) & 0xFF, StoreErrorKind.IO)
     if kind is StoreErrorKind.IO:
         kind = _file_system_says(path, disk)
     if kind is StoreErrorKind.CORRUPT:

@@ -10,9 +10,24 @@ from vendingd.journal.api import StoreError, StoreErrorKind
 from vendingd.journal.chain import Epoch
 from vendingd.journal.disk import REAL, Disk
 from vendingd.journal.errors import corrupt
+from vendingd.journal.rows import row_digest
 from vendingd.journal.schema import APPLICATION_ID, PAGE_SIZE, VERSION, connect, migrate
 
 _SUFFIXES = ("", "-wal", "-shm")
+
+
+def moving(path: Path) -> Path:
+    """The folder into which a journal is being set aside, as long as that is not finished."""
+    return path.with_name(path.name + ".aside")
+
+
+def refuse_moving(path: Path, disk: Disk = REAL) -> None:
+    """Refuse what is neither in its place nor aside: what is there may lack its log, or be no journal at all."""
+    if disk.size(moving(path)) is not None:
+        raise corrupt(
+            path,
+            "it was being set aside or replaced, and that was cut short: say the same `vendingctl` command again",
+        )
 
 
 def create(path: Path, machine: str, epoch: Epoch, disk: Disk = REAL) -> None:
@@ -41,9 +56,10 @@ def create(path: Path, machine: str, epoch: Epoch, disk: Disk = REAL) -> None:
 
 
 def insert_epoch(db: sqlite3.Connection, epoch: Epoch) -> None:
+    columns = (epoch.n, epoch.token, epoch.first_seq, epoch.genesis, epoch.reason)
     db.execute(
-        "INSERT INTO epoch (n, token, first_seq, genesis, reason) VALUES (?, ?, ?, ?, ?)",
-        (epoch.n, epoch.token, epoch.first_seq, epoch.genesis, epoch.reason),
+        "INSERT INTO epoch (n, token, first_seq, genesis, reason, digest) VALUES (?, ?, ?, ?, ?, ?)",
+        (*columns, row_digest("epoch", *columns)),
     )
 
 
@@ -58,8 +74,8 @@ def inspect(db: sqlite3.Connection, path: Path, machine: str | None, disk: Disk 
         raise StoreError(
             StoreErrorKind.NEWER,
             f"{path} has schema {version}, this vendingd knows up to {VERSION}: install the newer "
-            "vendingd again, or put the backup made before its upgrade in place and say `vendingctl journal restored`. "
-            "Nothing was changed",
+            "vendingd again, or put the backup made before its upgrade in place: `vendingctl journal put-back FILE "
+            "--reason ...`. Nothing was changed",
         )
     if version < 1:
         raise corrupt(path, "the journal has no schema version")
@@ -70,7 +86,7 @@ def inspect(db: sqlite3.Connection, path: Path, machine: str | None, disk: Disk 
         raise StoreError(
             StoreErrorKind.FOREIGN,
             f"{path} belongs to machine {owner[0]!r}, the site file names {machine!r}: correct `machine` in "
-            "the site file, or move the journal aside. Nothing was changed",
+            "the site file, or move the journal aside by `vendingctl journal set-aside`. Nothing was changed",
         )
     return version
 

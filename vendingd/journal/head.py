@@ -1,4 +1,4 @@
-"""Finding the head of a stored chain, and whether its end is sound; the rest of the chain is `verify`'s."""
+"""What a start reads: the head of the chain, whether its end is sound, the states; the rest is `verify`'s."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from pathlib import Path
 from vendingd.journal.api import StoredRecord
 from vendingd.journal.chain import Head, genesis, record_hash
 from vendingd.journal.errors import corrupt
-from vendingd.journal.reader import Damaged, cursor, epochs, last_records
+from vendingd.journal.reader import last_records
+from vendingd.journal.rows import Damaged, cursor, epochs, states
 
 
 def find_head(db: sqlite3.Connection, path: Path, machine: str) -> Head:
@@ -35,6 +36,17 @@ def find_head(db: sqlite3.Connection, path: Path, machine: str) -> Head:
             raise corrupt(path, f"epoch {epoch.token} does not follow from record {seq}")
     floor = last[0].floor_utc if last else None
     return Head(epoch, seq + 1, head, floor, acked, trimmed, trimmed_hash)
+
+
+def load_states(db: sqlite3.Connection, path: Path) -> dict[str, dict[str, bytes]]:
+    """Every aggregate's state, by kind and id. Raises StoreError (corrupt) where one is not what was stored."""
+    found: dict[str, dict[str, bytes]] = {}
+    try:
+        for kind, key, data in states(db):
+            found.setdefault(kind, {})[key] = data
+    except Damaged as exc:
+        raise corrupt(path, str(exc)) from exc
+    return found
 
 
 def _check_last(last: Sequence[StoredRecord], trimmed: int, path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A journal without its daemon: checking, listing, copying, moving aside, saying restored. For `vendingctl`.
+"""A journal without its daemon: checking, listing, copying, saying restored. For `vendingctl`; see also `replace`.
 
 The first three only read. While a daemon runs the file is its own: everything here then raises StoreError
 (locked), and the daemon is to be asked.
@@ -6,53 +6,104 @@ The first three only read. While a daemon runs the file is its own: everything h
 
 from __future__ import annotations
 
-import errno
+import fcntl
 import json
-import os
+import shutil
 import sqlite3
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
-from vendingd.journal.api import Batch, NewRecord, StoredRecord, StoreError, StoreErrorKind, TokenSource, Verdict
-from vendingd.journal.disk import Lock, sync_directory
-from vendingd.journal.errors import corrupt, is_busy, store_error
+from vendingd.journal.api import NewRecord, StoredRecord, StoreError, StoreErrorKind, TokenSource, Verdict
+from vendingd.journal.errors import corrupt, is_busy, is_outside, store_error
 from vendingd.journal.files import inspect
-from vendingd.journal.reader import Damaged, Verification, last_records, records_behind
+from vendingd.journal.reader import Verification, last_records, nothing_more, records_behind
+from vendingd.journal.rows import Damaged
 from vendingd.journal.schema import connect
 from vendingd.journal.writer import Writer
 
 PATIENCE_MS = 500  # a daemon that runs has the file for its whole life
 SUFFIXES = ("", "-wal", "-shm")
+# where SQLite keeps its shared lock (its file format, "Lock-Byte Page"): a daemon's is exclusive
+_SHARED_FIRST, _SHARED_SIZE = 0x40000002, 510
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[sqlite3.Connection]:
+def _opened(path: Path, *, short: bool = False) -> Iterator[sqlite3.Connection]:
     path.stat()  # FileNotFoundError says it better than SQLite does
-    with closing(connect(path, mode="ro")) as db:
-        db.execute(f"PRAGMA busy_timeout = {PATIENCE_MS}")
+    with ExitStack() as held:
+        try:
+            db = held.enter_context(closing(_reading(path, short)))
+        except sqlite3.Error as exc:
+            if not is_outside(exc) or is_busy(exc):
+                raise
+            # The index of the log is a file beside it, even for who only reads: on a full or read-only disk there is
+            # none, and the journal is as sound as it was.
+            folder = held.enter_context(tempfile.TemporaryDirectory(prefix="vendingd-journal-"))
+            db = held.enter_context(closing(_reading(_copied(path, Path(folder)), short)))
         yield db
+
+
+def _reading(path: Path, short: bool) -> sqlite3.Connection:
+    db = connect(path, mode="ro")
+    try:
+        if short:  # so a file that is shorter than its head says is read; nothing is written
+            db.execute("PRAGMA writable_schema = ON")
+        db.execute(f"PRAGMA busy_timeout = {PATIENCE_MS}")
+        db.execute("PRAGMA user_version").fetchone()  # the first that looks into the file and its log
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def _copied(path: Path, folder: Path) -> Path:
+    """The journal and its log in another folder, copied while no daemon can begin to write. Raises StoreError."""
+    target = folder / path.name
+    try:
+        with path.open("rb") as file:
+            fcntl.lockf(file, fcntl.LOCK_SH | fcntl.LOCK_NB, _SHARED_SIZE, _SHARED_FIRST)
+            for suffix in SUFFIXES[:2]:
+                source = path.with_name(path.name + suffix)
+                if source.exists():
+                    shutil.copyfile(source, folder / source.name)
+    except BlockingIOError as exc:
+        raise StoreError(StoreErrorKind.LOCKED, f"{path}: a vendingd has just taken it; say it again") from exc
+    except OSError as exc:
+        error = store_error(exc, path)
+        if error.kind is StoreErrorKind.FULL:
+            raise StoreError(
+                error.kind,
+                f"{path} can be read from a copy only, as nothing can be written beside it, and {folder.parent} has no "
+                "room for one: name another folder in TMPDIR",
+            ) from exc
+        raise error from exc
+    return target
 
 
 def _owner(db: sqlite3.Connection) -> str:
     return str(db.execute("SELECT id FROM machine").fetchone()[0])
 
 
-def verify_file(path: Path, machine: str | None = None) -> Verdict:
-    """Check a journal's whole chain without a daemon, reading only.
+def verify_file(
+    path: Path, machine: str | None = None, readable: Callable[[str, str, bytes], object] = nothing_more
+) -> Verdict:
+    """Check a journal's whole chain and the rows beside it without a daemon, reading only.
 
-    `machine` None: the chain is checked for the machine that the file names. Never raises for damage; raises
-    StoreError for another machine's or a newer journal and for one that a daemon has, OSError where there is none.
+    `machine` None: the chain is checked for the machine that the file names. `readable` raises ValueError for a state
+    that its reader would not understand. Never raises for damage; raises StoreError for another machine's or a newer
+    journal, for one that a daemon has, and where its file system is in the way, OSError where there is none.
     """
     try:
         with _opened(path) as db:
             inspect(db, path, machine)
-            walk = Verification(_owner(db))
+            walk = Verification(_owner(db), readable)
             while (verdict := walk.step(db)) is None:
                 pass
             return verdict
     except (sqlite3.Error, UnicodeDecodeError) as exc:
-        if is_busy(exc):
+        if is_outside(exc):
             raise store_error(exc, path) from exc
         found = _as_far_as_it_goes(path)
         if found is not None and found.first_bad_seq is not None:
@@ -67,8 +118,7 @@ def verify_file(path: Path, machine: str | None = None) -> Verdict:
 def _as_far_as_it_goes(path: Path) -> Verdict | None:
     """What can be said of a file that SQLite refuses as a whole, such as one that is shorter than its head says."""
     try:
-        with _opened(path) as db:
-            db.execute("PRAGMA writable_schema = ON")  # with it a short file is read; nothing is written
+        with _opened(path, short=True) as db:
             walk = Verification(_owner(db))
             while (verdict := walk.step(db)) is None:
                 pass
@@ -103,40 +153,19 @@ def copy_file(path: Path, target: Path) -> None:
 def restored_file(path: Path, why: str, *, boot_id: str, utc: float, mono: float, token: TokenSource) -> str:
     """Give a journal put in place from a backup a new epoch, before a daemon adds anything to it; returns it.
 
-    The record of it is the first of that epoch. Raises StoreError, OSError.
+    The record of it is the first of that epoch, and durable together with it. Raises StoreError, OSError.
     """
     with _opened(path) as db:
         inspect(db, path, None)
         machine = _owner(db)
     writer = Writer(path, machine, boot_id, token, lambda label: None)
+
+    def said(epoch: str) -> NewRecord:
+        data = json.dumps({"epoch": epoch, "why": why}, separators=(",", ":"), sort_keys=True).encode()
+        return NewRecord("machine.journal_restored", machine, data, utc, mono, False, True)
+
     try:
         writer.open()
-        epoch = writer.new_epoch(why)
-        data = json.dumps({"epoch": epoch, "why": why}, separators=(",", ":"), sort_keys=True).encode()
-        writer.commit(Batch([NewRecord("machine.journal_restored", machine, data, utc, mono, False, True)]))
-        return epoch
+        return writer.new_epoch(why, said)
     finally:
         writer.close()
-
-
-def move_aside(path: Path) -> Path:
-    """Move a journal with its log under a name that says damaged, as evidence; returns its new path.
-
-    Raises StoreError (locked) while a daemon has it, FileNotFoundError where there is none.
-    """
-    lock = Lock(path)
-    lock.acquire()
-    try:
-        n = 1
-        while (aside := path.with_name(f"{path.name}.damaged-{n}")).exists():
-            n += 1
-        # the file first: without its log it would pass for a whole journal that lacks the newest commits
-        parts = [s for s in SUFFIXES if path.with_name(path.name + s).exists()]
-        if not parts:
-            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
-        for suffix in parts:
-            os.rename(path.with_name(path.name + suffix), aside.with_name(aside.name + suffix))
-        sync_directory(path.parent)
-        return aside
-    finally:
-        lock.release()

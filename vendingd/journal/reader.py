@@ -7,15 +7,16 @@ the write-ahead log from being folded back.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from vendingd.journal.api import Keep, SetAside, StoredRecord, Verdict
-from vendingd.journal.chain import ChainCheck, Epoch, flags_of, trusted_and_offline
+from vendingd.journal.chain import ChainCheck, flags_of, trusted_and_offline
 from vendingd.journal.disk import REAL, Disk
-from vendingd.journal.errors import TROUBLE, closed, corrupt, is_busy, store_error
+from vendingd.journal.errors import TROUBLE, closed, corrupt, is_outside, store_error
+from vendingd.journal.rows import Damaged, check_refused, cursor, epochs, sound, states
 from vendingd.journal.schema import connect
 
 CHUNK = 500  # records checked in one go: a few milliseconds, so that other reads come between
@@ -33,13 +34,9 @@ _TYPES: tuple[type | tuple[type, ...], ...] = (
 )  # fmt: skip
 
 
-class Damaged(Exception):
-    """A row that holds what it never should."""
-
-
 def record_of(row: Sequence[Any]) -> StoredRecord:
     """A row of the record query; raises Damaged where a column holds what it never should."""
-    if not _sound(row, _TYPES):
+    if not sound(row, _TYPES):
         raise Damaged(f"record {row[0]} cannot be read")
     seq, epoch, boot, kind_, subject, data, utc, mono, flags, floor, prev, digest = row
     return StoredRecord(
@@ -58,32 +55,19 @@ def records_behind(db: sqlite3.Connection, after: int, limit: int) -> list[Store
     return [record_of(row) for row in db.execute(query, (after, max(limit, 0)))]
 
 
-def epochs(db: sqlite3.Connection) -> list[Epoch]:
-    """All epochs, the current one last; raises Damaged where there is none."""
-    rows = db.execute("SELECT n, token, first_seq, genesis, reason FROM epoch ORDER BY n").fetchall()
-    if not rows or not all(_sound(row, (int, str, int, bytes, str)) for row in rows):
-        raise Damaged("the journal has lost its epoch")
-    return [Epoch(*row) for row in rows]
-
-
-def cursor(db: sqlite3.Connection) -> tuple[int, int, bytes]:
-    """What is acknowledged, through where records have aged out, and the hash there."""
-    row = db.execute("SELECT acked, trimmed, trimmed_hash FROM cursor").fetchone()
-    if row is None or not _sound(row, (int, int, bytes)):
-        raise Damaged("the journal has lost its cursor")
-    acked, trimmed, trimmed_hash = row
-    return acked, trimmed, trimmed_hash
-
-
-def _sound(row: Sequence[object], types: Sequence[type | tuple[type, ...]]) -> bool:
-    return all(isinstance(value, kind) for value, kind in zip(row, types, strict=True))
+def nothing_more(kind: str, key: str, data: bytes) -> None:
+    """For who only holds states to their digests."""
 
 
 class Verification:
-    """A walk over the whole chain, chunk by chunk, while the journal goes on."""
+    """A walk over the whole chain, chunk by chunk, while the journal goes on; then over the rows beside it.
 
-    def __init__(self, machine: str) -> None:
+    `readable` raises ValueError for a state that its reader would not understand.
+    """
+
+    def __init__(self, machine: str, readable: Callable[[str, str, bytes], object] = nothing_more) -> None:
         self._check = ChainCheck(machine)
+        self._readable = readable
         self._kept_through = 0
 
     def step(self, db: sqlite3.Connection) -> Verdict | None:
@@ -102,7 +86,7 @@ class Verification:
             acked, trimmed, trimmed_hash = cursor(db)
             known = epochs(db)
         except (*TROUBLE, Damaged) as exc:
-            if is_busy(exc):
+            if is_outside(exc):
                 raise
             return check.fail(None, f"what stands beside the records is damaged: {exc}")
         check.frame(known, trimmed, trimmed_hash)
@@ -115,13 +99,24 @@ class Verification:
                 if not check.feed(record_of(row)):
                     return False
         except (*TROUBLE, Damaged) as exc:
-            if is_busy(exc):
+            if is_outside(exc):
                 raise
             return check.fail(check.seq + 1, f"it cannot be read: {exc}")
         if check.seq > before:
             return True
-        check.end(acked)
+        if check.end(acked):
+            self._rows(db)
         return False
+
+    def _rows(self, db: sqlite3.Connection) -> None:
+        try:
+            check_refused(db)
+            for kind, key, data in states(db):
+                self._readable(kind, key, data)
+        except (*TROUBLE, Damaged, ValueError) as exc:
+            if is_outside(exc):
+                raise
+            self._check.fail(None, str(exc))
 
     def _kept(self, db: sqlite3.Connection, trimmed: int) -> bool:
         seq = self._kept_through
@@ -132,7 +127,7 @@ class Verification:
                 if not self._check.kept(record_of(row)):
                     return False
         except (*TROUBLE, Damaged) as exc:
-            if is_busy(exc):
+            if is_outside(exc):
                 raise
             return self._check.fail(seq or None, f"a record kept behind the anchor cannot be read: {exc}")
         self._kept_through = trimmed

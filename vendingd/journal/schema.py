@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from vendingd.journal.disk import REAL, Disk
+from vendingd.journal.rows import add_digests
 
 # a synced commit writes at least the pages that it dirtied: small ones wear the flash half as much
 PAGE_SIZE = 1024
@@ -49,7 +50,12 @@ def _v1(db: sqlite3.Connection) -> None:
         db.execute(statement)
 
 
-STEPS: Sequence[Step] = (_v1,)
+def _v2(db: sqlite3.Connection) -> None:
+    """A digest in every row that changes, see `rows`."""
+    add_digests(db)
+
+
+STEPS: Sequence[Step] = (_v1, _v2)
 """STEPS[n] takes a file of version n to n + 1; the first makes the tables."""
 
 VERSION = len(STEPS)

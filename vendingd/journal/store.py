@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from pathlib import Path
 
 from vendingd.journal.api import (
@@ -18,7 +19,7 @@ from vendingd.journal.api import (
 )
 from vendingd.journal.disk import REAL, Disk
 from vendingd.journal.errors import closed
-from vendingd.journal.reader import Reader, Verification
+from vendingd.journal.reader import Reader, Verification, nothing_more
 from vendingd.journal.snapshot import Snapshot
 from vendingd.journal.thread import Calls, CallThread, MakeCalls
 from vendingd.journal.writer import Writer
@@ -35,15 +36,18 @@ class Journal:
         boot_id: str,
         token: TokenSource,
         probe: Probe = lambda label: None,
+        readable: Callable[[str, str, bytes], object] = nothing_more,
         disk: Disk = REAL,
         calls: MakeCalls = CallThread,
     ) -> None:
         """`boot_id` says what `NewRecord.mono` counts from; `probe` is called on the writer's thread.
 
+        `readable`, asked of each state by `verify`, raises ValueError for one that its reader would not understand.
         `disk` and `calls`: where the file is, and what runs each side's calls; other ones in simulated time.
         """
         self._path = path
         self._machine = machine
+        self._readable = readable
         self._disk = disk
         self._writer = Writer(path, machine, boot_id, token, probe, disk=disk)
         self._reader = Reader(path, disk)
@@ -73,7 +77,7 @@ class Journal:
         return await self._write().call(functools.partial(self._writer.new_epoch, reason))
 
     async def verify(self) -> Verdict:
-        walk = Verification(self._machine)
+        walk = Verification(self._machine, self._readable)
         step = functools.partial(self._reader.verify_step, walk)
         while True:
             verdict = await self._read().call(step)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +17,7 @@ from vendingd.journal.api import (
     Batch,
     Committed,
     Loaded,
+    NewRecord,
     Probe,
     StateChange,
     StoredRecord,
@@ -35,10 +36,11 @@ from vendingd.journal.chain import (
 )
 from vendingd.journal.disk import REAL, Disk
 from vendingd.journal.errors import TROUBLE, closed, corrupt, store_error
-from vendingd.journal.files import create, grow_log, insert_epoch, inspect, renew_log
-from vendingd.journal.head import find_head
+from vendingd.journal.files import create, grow_log, insert_epoch, inspect, refuse_moving, renew_log
+from vendingd.journal.head import find_head, load_states
 from vendingd.journal.reader import last_records
-from vendingd.journal.schema import BUSY_MS, PAGE_SIZE, VERSION, connect, migrate
+from vendingd.journal.rows import row_digest
+from vendingd.journal.schema import BUSY_MS, PAGE_SIZE, connect, migrate
 
 _START_BUSY_MS = 100
 _FRAME = PAGE_SIZE + 24  # a page in the write-ahead log
@@ -73,6 +75,7 @@ class Writer:
         self._log_trouble = None
         try:
             self._lock.acquire()
+            refuse_moving(self._path, self._disk)
             if self._disk.size(self._path) is None:
                 epoch = first_epoch(self._machine, self._new_token(), "created")
                 create(self._path, self._machine, epoch, self._disk)
@@ -115,17 +118,22 @@ class Writer:
             self._probe(AFTER_COMMIT)
         return Committed(head.next_seq, after.last_seq, after.hash)
 
-    def new_epoch(self, reason: str) -> str:
+    def new_epoch(self, reason: str, first: Callable[[str], NewRecord] | None = None) -> str:
+        """Begin one; `first` makes its first record from its token, durable together with it."""
         db, head = self._ready()
         epoch, after = begin_epoch(self._machine, self._new_token(), reason, head)
+        sealed, after = seal([] if first is None else [first(epoch.token)], after, self._boot_id)
+        boot = self._boot
         try:
             db.execute("BEGIN IMMEDIATE")
             insert_epoch(db, epoch)
+            if sealed:
+                boot = self._write_records(db, sealed, epoch.n)
             db.execute("COMMIT")
         except TROUBLE as exc:
             self._drop()
             raise store_error(exc, self._path, self._disk) from exc
-        self._head = after
+        self._head, self._boot = after, boot
         return epoch.token
 
     def trim_chunk(self, anchor_seq: int) -> tuple[int, bool]:
@@ -145,7 +153,7 @@ class Writer:
                 "DELETE FROM record WHERE seq > ? AND seq <= ? AND seq NOT IN (SELECT seq FROM refused)",
                 (head.trimmed, upto),
             ).rowcount
-            db.execute("UPDATE cursor SET trimmed = ?, trimmed_hash = ?", (upto, row[0]))
+            _set_cursor(db, replace(head, trimmed=upto, trimmed_hash=row[0]))
             db.execute("COMMIT")
         except StoreError:
             self._drop()
@@ -189,9 +197,9 @@ class Writer:
     def _look(self) -> None:
         """Refuse what is not sound before a byte of it is changed, be it only by folding back its log."""
         with closing(connect(self._path, mode="ro", disk=self._disk)) as db:
-            # of an older schema the chain is looked at once it was migrated
-            if inspect(db, self._path, self._machine, self._disk) == VERSION:
-                find_head(db, self._path, self._machine)
+            inspect(db, self._path, self._machine, self._disk)
+            find_head(db, self._path, self._machine)
+            load_states(db, self._path)
 
     def _new_token(self) -> str:
         return self._token(EPOCH_BYTES).hex()
@@ -221,9 +229,7 @@ class Writer:
         self._head = head = find_head(db, self._path, self._machine)
         row = db.execute("SELECT n FROM boot WHERE boot_id = ?", (self._boot_id,)).fetchone()
         self._boot = None if row is None else row[0]
-        state: dict[str, dict[str, bytes]] = {}
-        for kind, id_, data in db.execute("SELECT kind, id, data FROM state ORDER BY kind, id"):
-            state.setdefault(kind, {})[id_] = data
+        state = load_states(db, self._path)
         known = tuple(row[0] for row in db.execute("SELECT token FROM epoch ORDER BY n"))
         vouched = next((vouched_by(one, self._boot_id) for one in last_records(db, 1)), None)
         return Loaded(head.epoch.token, head.next_seq, head.hash, head.acked, state, head.floor_utc, known, vouched)
@@ -251,22 +257,30 @@ class Writer:
                 db.execute("DELETE FROM state WHERE kind = ? AND id = ?", (change.kind, change.id))
             else:
                 db.execute(
-                    "INSERT INTO state (kind, id, data) VALUES (?, ?, ?) "
-                    "ON CONFLICT (kind, id) DO UPDATE SET data = excluded.data",
-                    (change.kind, change.id, change.data),
+                    "INSERT INTO state (kind, id, data, digest) VALUES (?, ?, ?, ?) "
+                    "ON CONFLICT (kind, id) DO UPDATE SET data = excluded.data, digest = excluded.digest",
+                    (change.kind, change.id, change.data, row_digest("state", change.kind, change.id, change.data)),
                 )
 
     def _write_cursor(self, db: sqlite3.Connection, batch: Batch, head: Head, after: Head) -> None:
         for refused in batch.refused:
             # one that has aged out was acknowledged long ago: a late double of that answer changes nothing
             db.execute(
-                "INSERT INTO refused (seq, problem) SELECT ?1, ?2 "
+                "INSERT INTO refused (seq, problem, digest) SELECT ?1, ?2, ?3 "
                 "WHERE EXISTS (SELECT 1 FROM record WHERE seq = ?1) "
-                "ON CONFLICT (seq) DO UPDATE SET problem = excluded.problem",
-                (refused.seq, refused.problem),
+                "ON CONFLICT (seq) DO UPDATE SET problem = excluded.problem, digest = excluded.digest",
+                (refused.seq, refused.problem, row_digest("refused", refused.seq, refused.problem)),
             )
         if after.acked != head.acked:
-            db.execute("UPDATE cursor SET acked = ?", (after.acked,))
+            _set_cursor(db, after)
+
+
+def _set_cursor(db: sqlite3.Connection, head: Head) -> None:
+    columns = (head.acked, head.trimmed, head.trimmed_hash)
+    db.execute(
+        "UPDATE cursor SET acked = ?, trimmed = ?, trimmed_hash = ?, digest = ?",
+        (*columns, row_digest("cursor", *columns)),
+    )
 
 
 def _size(records: Sequence[StoredRecord], state: Sequence[StateChange]) -> int:

@@ -32,5 +32,5 @@ def decode(kind: str, key: str, data: bytes) -> Aggregate:
         raise StateError(f"state row {kind}/{key}: this version knows no kind {kind!r}")
     try:
         return decoder.decode(data)  # type: ignore[no-any-return]
-    except msgspec.MsgspecError as why:
+    except (ValueError, RecursionError) as why:  # msgspec's own errors, and text that is no UTF-8
         raise StateError(f"state row {kind}/{key}: {why}") from why

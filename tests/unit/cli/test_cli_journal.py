@@ -77,6 +77,7 @@ async def test_a_backup_is_whole_checked_and_private(machine: Machine, tmp_path:
     assert verify_file(target, "m1").ok
     assert sorted(p.name for p in tmp_path.iterdir() if "backup" in p.name) == ["backup.db"]
     code, _, err = await machine.run("journal", "backup", str(target), "--state-dir", str(machine.state))
+    err = " ".join(err.split())
     assert code == Exit.USAGE and "is there already" in err and "nothing is overwritten" in err
     assert verify_file(target, "m1").ok
 
@@ -122,8 +123,8 @@ async def test_a_damaged_journal_is_set_aside_with_its_log(machine: Machine) -> 
     path = machine.state / "journal.db"
     path.with_name("journal.db-wal").write_bytes(b"log")
     code, out, _ = await machine.run("journal", "set-aside", "--state-dir", str(machine.state))
-    assert code == Exit.OK and "journal restored" in " ".join(out.split())
-    assert not path.exists() and path.with_name("journal.db.damaged-1-wal").read_bytes() == b"log"
+    assert code == Exit.OK and "journal put-back FILE" in " ".join(out.split())
+    assert not path.exists() and (machine.state / "journal.db.damaged-1" / "journal.db-wal").read_bytes() == b"log"
     code, _, err = await machine.run("journal", "set-aside", "--state-dir", str(machine.state))
     assert code == Exit.USAGE and "No such file" in err
 

@@ -27,7 +27,8 @@ from vendingd.journal.api import (
     StoreErrorKind,
 )
 from vendingd.journal.disk import Lock
-from vendingd.journal.offline import copy_file, move_aside, read_file, verify_file
+from vendingd.journal.offline import copy_file, read_file, verify_file
+from vendingd.journal.replace import move_aside
 from vendingd.journal.store import Journal
 from vendingd.journal.writer import Writer
 
@@ -288,7 +289,7 @@ def test_a_new_file_has_the_schema_of_the_newest_version(path: Path, tmp_path: P
 
 
 def test_steps_run_from_the_version_of_the_file(tmp_path: Path) -> None:
-    def to_2(db: sqlite3.Connection) -> None:
+    def to_next(db: sqlite3.Connection) -> None:
         db.execute("ALTER TABLE refused ADD COLUMN since REAL")
 
     def broken(db: sqlite3.Connection) -> None:
@@ -299,13 +300,13 @@ def test_steps_run_from_the_version_of_the_file(tmp_path: Path) -> None:
     make_file(path, V1.read_text())
     with closing(schema.connect(path)) as db:
         with pytest.raises(sqlite3.OperationalError):
-            schema.migrate(db, (*schema.STEPS, to_2, broken))
+            schema.migrate(db, (*schema.STEPS, to_next, broken))
         assert pragma(db, "user_version") == 1
         db.execute("SELECT * FROM record")
-        schema.migrate(db, (*schema.STEPS, to_2))
-        assert pragma(db, "user_version") == 2
+        schema.migrate(db, (*schema.STEPS, to_next))
+        assert pragma(db, "user_version") == schema.VERSION + 1
         db.execute("SELECT since FROM refused")
-        schema.migrate(db, (*schema.STEPS, to_2))  # nothing left to do
+        schema.migrate(db, (*schema.STEPS, to_next))  # nothing left to do
 
 
 # ------------------------------------------------------------ aside, and without a daemon
@@ -319,7 +320,7 @@ async def test_a_journal_is_moved_aside_with_its_log(journal: Make, path: Path, 
     await store.close()
     path.with_name("journal.db-wal").write_bytes(b"log")
     assert move_aside(path) == path.with_name("journal.db.damaged-1")
-    assert path.with_name("journal.db.damaged-1-wal").read_bytes() == b"log"
+    assert path.with_name("journal.db.damaged-1").joinpath("journal.db-wal").read_bytes() == b"log"
     with pytest.raises(FileNotFoundError):
         move_aside(path)
     assert (await store.open()).next_seq == 1  # a new one, with a new epoch
