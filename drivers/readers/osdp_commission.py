@@ -15,6 +15,7 @@ from drivers.readers.osdp_panel import NO_ANSWER, OTHER_KEY, Panel
 
 STEP_S = 0.015
 PATIENCE_S = 12.0  # more than any handshake needs, also after lost replies
+DOUBT_S = 7.0  # two attempts at a reader of which it is not known whether it has a key
 SETTLE_S = 0.3  # between two sessions, so that the last reply of the first is over
 NOT_INSTALLING = (
     "is not in installation mode, and has another key: reset it as its manual says (a switch, a configuration card), "
@@ -55,10 +56,24 @@ async def commission(wire: ByteWire, address: int, key: bytes, baud: int, clock:
     return checking.identity(0)
 
 
-async def _session(wire: ByteWire, panel: Panel, clock: Clock) -> str:
+async def has_key(wire: ByteWire, address: int, key: bytes, baud: int, clock: Clock) -> bool:
+    """Whether the reader at this address answers by this key. Raises CommissionError where that cannot be told."""
+    asking = Panel([address], [key], baud, clock.monotonic())
+    try:
+        problem = await _session(wire, asking, clock, DOUBT_S)
+    except WireLost as exc:
+        raise CommissionError(str(exc), sent=True) from exc
+    if problem not in ("", OTHER_KEY):
+        raise CommissionError(f"the reader at address {address} {problem}", sent=True)
+    await clock.sleep_until(clock.monotonic() + SETTLE_S)
+    return not problem
+
+
+async def _session(wire: ByteWire, panel: Panel, clock: Clock, patience_s: float = PATIENCE_S) -> str:
     """Until the reader's secure channel stands: ''. Else why it does not."""
     problem: list[str] = []
-    await together(_listen(wire, panel, clock), _drive(wire, panel, clock, problem.append))
+    end_mono = clock.monotonic() + patience_s
+    await together(_listen(wire, panel, clock), _drive(wire, panel, clock, end_mono, problem.append))
     return problem[0]
 
 
@@ -67,8 +82,7 @@ async def _listen(wire: ByteWire, panel: Panel, clock: Clock) -> None:
         panel.receive(await wire.read(), clock.monotonic())
 
 
-async def _drive(wire: ByteWire, panel: Panel, clock: Clock, done: Callable[[str], None]) -> None:
-    end = clock.monotonic() + PATIENCE_S
+async def _drive(wire: ByteWire, panel: Panel, clock: Clock, end_mono: float, done: Callable[[str], None]) -> None:
     while True:
         now = clock.monotonic()
         outgoing, _ = panel.step(now)
@@ -78,6 +92,6 @@ async def _drive(wire: ByteWire, panel: Panel, clock: Clock, done: Callable[[str
             return done("")
         if insecure := panel.insecure(0):
             return done(NOT_INSTALLING if insecure == OTHER_KEY else insecure)
-        if panel.trouble(0) == NO_ANSWER or now > end:
+        if panel.trouble(0) == NO_ANSWER or now > end_mono:
             return done(panel.trouble(0) or "does not come up: check the line, then try again")
         await clock.sleep_until(now + STEP_S)

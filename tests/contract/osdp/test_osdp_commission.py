@@ -7,16 +7,18 @@ import json
 import os
 import stat
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from drivers.ports import SerialSettings
+from drivers.readers.osdp_commission import SETTLE_S, CommissionError, commission
 from drivers.wires.serial import SerialWire
 from hw_sim.wires.osdp import ReaderOptions
 from tests.contract.osdp.line import BADGE, CARD, KEY, OTHER, Bench, key_file, so
-from tests.contract.serial.cables import settings_of
+from tests.contract.serial.cables import RealClock, settings_of
 
 SITE = """
 schema = 1
@@ -177,6 +179,65 @@ async def test_a_command_cut_short_is_gone_on_with(tmp_path: Path, desks: list[D
     desk.bench.line.plug()
     done = await desk.commission()
     assert done.code == 0 and reader.options.key == bytes.fromhex(desk.key.read_text()) and not desk.pending.exists()
+
+
+@pytest.mark.long
+async def test_a_key_that_one_reader_may_have_is_given_to_no_other(tmp_path: Path, desks: list[Desk]) -> None:
+    """A try was cut short, and another reader stands there now."""
+    desk = Desk(tmp_path, ReaderOptions(install=True))
+    desks.append(desk)
+    key_file(desk.pending)
+    done = await desk.commission()
+    assert done.code == 0 and "gets a new one" in done.err, done.err
+    (reader,) = desk.bench.readers
+    assert reader.options.key == bytes.fromhex(desk.key.read_text()) != KEY
+    earlier = tmp_path / "reader.key.earlier"
+    assert earlier.read_text() == KEY.hex() + "\n" and not desk.pending.exists()
+    assert stat.S_IMODE(earlier.stat().st_mode) == 0o600
+
+
+@pytest.mark.long
+async def test_a_kept_key_stays_while_nobody_answers(tmp_path: Path, desks: list[Desk]) -> None:
+    desk = Desk(tmp_path, ReaderOptions(key=KEY))
+    desks.append(desk)
+    key_file(desk.pending)
+    desk.bench.bus.silent = True
+    done = await desk.commission()
+    assert done.code == 3 and "does not answer" in done.err and "is kept" in done.err
+    assert [path.name for path in tmp_path.glob("*.key*")] == ["reader.key.new"]
+
+
+class ForgetfulClock(RealClock):
+    """Between the two sessions of a commissioning, which is its one long pause, something happens."""
+
+    def __init__(self, happens: Callable[[], None]) -> None:
+        self._happens = happens
+
+    async def sleep_until(self, deadline_mono: float) -> None:
+        if deadline_mono - self.monotonic() > SETTLE_S / 2:
+            self._happens()
+        await super().sleep_until(deadline_mono)
+
+
+@pytest.mark.long
+async def test_a_reader_that_takes_a_key_and_does_not_keep_it_has_none(tmp_path: Path, desks: list[Desk]) -> None:
+    desk = Desk(tmp_path, ReaderOptions(install=True))
+    desks.append(desk)
+    (reader,) = desk.bench.readers
+
+    def forgets() -> None:
+        assert reader.keys_taken == 1
+        reader.options.key = OTHER
+        reader.restarted()
+
+    wire = SerialWire(SerialSettings(str(desk.bench.line.path), 115200))
+    await wire.open()
+    try:
+        with pytest.raises(CommissionError, match=r"took the new key, but .* when called by it") as failed:
+            await commission(wire, 0, KEY, 115200, ForgetfulClock(forgets))
+    finally:
+        wire.close()
+    assert failed.value.sent
 
 
 async def test_a_folder_that_cannot_be_written_changes_nothing(tmp_path: Path, desks: list[Desk]) -> None:
