@@ -1,6 +1,7 @@
 """Whether a rental could be served at all: by which factors, at which terminals, and always without a face, too.
 
-Asked when a reservation arrives, and again when what it depends on has changed: the site file, the directory.
+Asked when a reservation arrives, and again when what it depends on has changed: the site file, the directory, the
+device's key.
 """
 
 from __future__ import annotations
@@ -23,18 +24,28 @@ def offers_of(turn: Turn, spec: TerminalSpec, rental: Rental) -> frozenset[str]:
     return _ever(turn, spec, rental) - (BIOMETRIC if tired else frozenset())
 
 
-def _ever(turn: Turn, spec: TerminalSpec, rental: Rental) -> frozenset[str]:
-    """Its devices, and what the reservation brought for them."""
+def _ever(turn: Turn, spec: TerminalSpec, rental: Rental, *, opened: bool = False) -> frozenset[str]:
+    """Its devices, and what the reservation brought for them. `opened`: as if every seal could be opened here."""
     without: set[str] = set()
-    if rental.pin is None:
+    if rental.pin is None or (not opened and sealed_elsewhere(turn, rental.pin)):
         without.add(PIN)
     if not rental.badges:
         without.add(BADGE)
-    if rental.face is None or rental.face_format not in spec.face_formats:
+    lost = rental.face is not None and not opened and sealed_elsewhere(turn, rental.face)
+    if rental.face is None or lost or rental.face_format not in spec.face_formats:
         without |= BIOMETRIC
     if not choose.may_be_guarded(turn, rental):
         without.add(AUTHORISER)
     return spec.offers - without
+
+
+def sealed_elsewhere(turn: Turn, sealed: str) -> bool:
+    """By another device key than this machine's, which was lost or put back from elsewhere: it can never be opened.
+
+    A sealed text says by its second part which key it needs.
+    """
+    mine = turn.layout.seal
+    return bool(mine) and sealed.split(".", 2)[1:2] != [mine]
 
 
 # ---------------------------------------------------------------- whether it is enough
@@ -46,6 +57,9 @@ def unservable(turn: Turn, rental: Rental, pass_demands: tuple[str, ...] = ()) -
     offers = [_ever(turn, spec, rental) for spec in turn.layout.terminals.values()]
     if any(possible(plain(needed), one) for one in offers):
         return None
+    opened = (_ever(turn, spec, rental, opened=True) for spec in turn.layout.terminals.values())
+    if any(possible(plain(needed), one) for one in opened):
+        return "device_key"
     return "only_by_face" if any(possible(needed, one) for one in offers) else "factor_unavailable"
 
 
@@ -65,14 +79,15 @@ def elsewhere(turn: Turn, terminal: str, rental: Rental, pass_demands: tuple[str
 
 # ---------------------------------------------------------------- what has changed meanwhile
 def look_over(turn: Turn) -> None:
-    """Every rental that is still to be served, after a change of the site or of the directory: told once, either way."""
+    """Every rental that is still to be served, after the site or the directory has changed: told once, either way."""
     known: dict[Hashable, str | None] = {}
     for old in list(turn.world.of["rental"].values()):
         rental = turn.rental(old.id)
         if rental is None or rental.state not in HELD:
             continue
         of_a_class = rental.named is None and rental.asset is None
-        brought = (rental.pin is None, bool(rental.badges), rental.face is None, rental.face_format)
+        sealed = tuple(one is None or sealed_elsewhere(turn, one) for one in (rental.pin, rental.face))
+        brought = (sealed, bool(rental.badges), rental.face_format)
         key = (choose.class_of(turn, rental), rental.demands, choose.guarded(turn, rental), of_a_class, brought)
         if key not in known:
             known[key] = unservable(turn, rental)

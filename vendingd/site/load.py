@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from fsm.model import Timing
-from fsm.policy import Alternatives, Policy, possible
+from fsm.policy import Alternatives, Policy, plain, possible
 from vendingd.identity.policy import PolicyError, parse_site_policy
 from vendingd.site.devices import Devices, read_devices
 from vendingd.site.jsonic import as_json, cleaned
@@ -84,8 +84,10 @@ class _Loading:
         self._settling(head)
         self._badges(head, terminals)
         found.raise_errors()
+        self._servable(policy, bays, terminals)
+        found.raise_errors()
         at = wires.by_role.items()
-        self._look(head, devices, bays, terminals, wires)
+        self._look(head, devices, wires)
         return Site(
             path=self._path,
             text=self._text,
@@ -152,6 +154,23 @@ class _Loading:
                 self._found.error(("policy", "least", asset_class), reason, advice)
         return Policy(rows)
 
+    def _servable(self, policy: Policy, bays: dict[str, BayWiring], terminals: dict[str, TerminalWiring]) -> None:
+        """Each row is for something, and can be met at one terminal without a face.
+
+        A row of a class that nothing here has is a slip of the pen: what it was meant for would leave by less.
+        """
+        error = self._found.error
+        fitting = frozenset[str]().union(*(bay.fits for bay in bays.values()))
+        for asset_class, row in policy.rows.items():
+            path: KeyPath = ("policy", "least", asset_class)
+            if asset_class != "*" and asset_class not in fitting:
+                error(path, "no bay fits this class", near(asset_class, fitting, "classes that fit"))
+            elif not any(possible(row, one.offers) for one in terminals.values()):
+                error(path, "no terminal can check any of these ways", "add a reader or a keypad, or another way")
+            elif not any(possible(plain(row), one.offers) for one in terminals.values()):
+                advice = "add a reader or a keypad for one of its other ways, or such a way"
+                error(path, "no terminal can check a way without a face", advice)
+
     def _gpio(self, head: Head, devices: Devices) -> None:
         if head.gpio is not None:
             return
@@ -161,25 +180,10 @@ class _Loading:
             self._found.error(("devices", users[0]), "uses GPIO, but the file names no GPIO chip", advice)
 
     # ------------------------------------------------------------ worth a look
-    def _look(
-        self,
-        head: Head,
-        devices: Devices,
-        bays: dict[str, BayWiring],
-        terminals: dict[str, TerminalWiring],
-        wires: Wires,
-    ) -> None:
+    def _look(self, head: Head, devices: Devices, wires: Wires) -> None:
         warn = self._found.warn
         for name in sorted(devices.keys() - wires.used):
             warn(("devices", name), "no bay and no terminal uses it", "remove it, or name it where it belongs")
-        fitting = frozenset[str]().union(*(bay.fits for bay in bays.values()))
-        for asset_class, texts in head.policy.least.items():
-            path: KeyPath = ("policy", "least", asset_class)
-            if asset_class != "*" and asset_class not in fitting:
-                warn(path, "no bay fits this class", near(asset_class, fitting, "classes that fit"))
-            row = parse_site_policy({asset_class: texts}).rows[asset_class]
-            if not any(possible(row, terminal.offers) for terminal in terminals.values()):
-                warn(path, "no terminal can check any of these ways", "add a reader or a keypad, or another way")
         if head.cloud is None and head.identity.keys is None:
             advice = "add [identity] keys, or [cloud]"
             warn(("machine",), "neither a cloud nor a key file: no pass will ever be accepted", advice)
