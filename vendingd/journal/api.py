@@ -89,6 +89,7 @@ class Batch:
     state: Sequence[StateChange] = ()
     ack: int | None = None  # the cloud has taken everything through this seq
     refused: Sequence[Refused] = ()
+    wipe: bool = False  # what rows held before is to leave the log, too, as soon as nobody waits for a commit
 
 
 @dataclass(frozen=True, slots=True)

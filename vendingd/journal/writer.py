@@ -49,6 +49,7 @@ _TRIM_CHUNK = 500  # records that age out in one transaction, so that commits co
 # one.
 _CHECKPOINT_PAGES = 750
 _CHECKPOINT_PAGES_MOST = 1000
+_LOG_SIZE = 32 + _CHECKPOINT_PAGES_MOST * _FRAME
 
 
 class Writer:
@@ -69,6 +70,7 @@ class Writer:
         self._boot: int | None = None  # this boot's row, once it is durable
         self._log_pages = 0  # estimate of pages in the log since it was last folded back
         self._log_trouble: StoreError | None = None
+        self._wipe = False  # the log holds what is to leave the disk
 
     def open(self) -> Loaded:
         self._drop()
@@ -114,6 +116,7 @@ class Writer:
                     raise store_error(exc, self._path, self._disk) from exc
                 raise
             self._head, self._boot = after, boot
+            self._wipe |= batch.wipe
             self._log_pages += 4 + (_size(sealed, batch.state) // PAGE_SIZE)
             self._probe(AFTER_COMMIT)
         return Committed(head.next_seq, after.last_seq, after.hash)
@@ -167,11 +170,14 @@ class Writer:
 
     def idle(self) -> None:
         """Fold the log back while nobody waits for a commit. Trouble is told by the next commit."""
-        if self._db is None or self._log_pages < _CHECKPOINT_PAGES:
+        if self._db is None or not (self._wipe or self._log_pages >= _CHECKPOINT_PAGES):
             return
         self._probe(BEFORE_CHECKPOINT)
         try:
-            self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+            if self._wipe:
+                self._empty_log(self._db, 0)  # whoever reads just now is not waited for: the next time, then
+            else:
+                self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
         except TROUBLE as exc:
             self._log_trouble = store_error(exc, self._path, self._disk)
             self._drop()
@@ -208,8 +214,7 @@ class Writer:
         """Durability, an empty log of its full size, the newest schema."""
         db.execute("PRAGMA synchronous = FULL")
         db.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES_MOST}")
-        size = 32 + _CHECKPOINT_PAGES_MOST * _FRAME
-        db.execute(f"PRAGMA journal_size_limit = {size}")
+        db.execute(f"PRAGMA journal_size_limit = {_LOG_SIZE}")
         if db.execute("PRAGMA journal_mode = WAL").fetchone()[0] != "wal":
             raise corrupt(self._path, "the file cannot be used with a write-ahead log")
         # The file is ours alone from here on; what the first look left of the log's index is used by nobody.
@@ -218,12 +223,17 @@ class Writer:
         # After a failed fsync the kernel may hold pages as clean that never reached the disk. Folding the
         # log back writes whatever it holds anew, before anything is built upon it.
         # Somebody who reads by hand may be in the way: a start does not wait for that.
-        db.execute(f"PRAGMA busy_timeout = {_START_BUSY_MS}")
+        self._empty_log(db, _START_BUSY_MS)
+        self._log_pages = 0
+
+    def _empty_log(self, db: sqlite3.Connection, wait_ms: int) -> None:
+        """Fold all of the log back and fill it with zeros, unless somebody reads it for longer than that."""
+        db.execute(f"PRAGMA busy_timeout = {wait_ms}")
         busy = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
         db.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
         if not busy:
-            grow_log(self._path, size, self._disk)
-        self._log_pages = 0
+            grow_log(self._path, _LOG_SIZE, self._disk)
+            self._wipe = False
 
     def _load(self, db: sqlite3.Connection) -> Loaded:
         self._head = head = find_head(db, self._path, self._machine)
