@@ -86,7 +86,8 @@ def look_over(turn: Turn) -> None:
         if rental is None or rental.state not in HELD:
             continue
         of_a_class = rental.named is None and rental.asset is None
-        sealed = tuple(one is None or sealed_elsewhere(turn, one) for one in (rental.pin, rental.face))
+        secrets = (rental.pin, rental.face)
+        sealed = tuple(None if one is None else sealed_elsewhere(turn, one) for one in secrets)
         brought = (sealed, bool(rental.badges), rental.face_format)
         key = (choose.class_of(turn, rental), rental.demands, choose.guarded(turn, rental), of_a_class, brought)
         if key not in known:

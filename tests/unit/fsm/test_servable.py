@@ -111,6 +111,19 @@ def test_a_class_whose_last_asset_without_a_guard_is_taken_out_of_the_directory(
     assert said(m, "rental.unservable") == [{"why": "factor_unavailable"}]
 
 
+def test_each_is_told_its_own_reason() -> None:
+    """One has no PIN, the other's is sealed by a device key that is gone: alike in all else."""
+    m = factor_bench(("pass",))
+    m.book("r1", "car1")
+    m.book("r2", "car2", pin="1.old.sealed")
+    m.layout = replace(m.layout, seal="new")
+    restart_with(m, rest=("pass+pin",))
+    assert [(row[1], row[2]["why"]) for row in m.records if row[0] == "rental.unservable"] == [
+        ("r1", "factor_unavailable"),
+        ("r2", "device_key"),
+    ]
+
+
 def test_what_has_gone_out_already_is_not_looked_at() -> None:
     m = factor_bench(("pass",))
     m.book()
