@@ -359,9 +359,10 @@ class App:
         return True
 
     def _journal_failed(self, why: StoreError) -> None:
+        if str(why) != str(self.journal_error):  # once, however often it is tried
+            _log.critical("%s; the machine is unavailable", why)
         self.journal_error = why
         self.mailbox.suspend(str(why))
-        _log.critical("%s; the machine is unavailable", why)
         self._tell_status()
         if self._reopening is None or self._reopening.done():
             self._reopening = self.spawn(self._reopen(), "reopen the journal")
@@ -378,9 +379,9 @@ class App:
                 self.mailbox.suspend(str(why))
                 self._tell_status()
                 continue
-            _log.warning("the journal holds again; sensing everything anew")
             await self.sample()
             if await self._load(loaded, first=False):
+                _log.warning("the journal holds again; everything was sensed anew")
                 return
 
     async def sample(self) -> None:

@@ -18,6 +18,7 @@ from vendingd.journal.chain import Epoch, framed
 DIGEST_BYTES = 8
 _SINCE = 2  # the schema version that brought the digests
 _LABEL = b"vendingd row 1"
+_length = struct.Struct(">I").pack
 _number = struct.Struct(">q").pack
 
 # what a digest covers, in this order; the key comes first
@@ -47,11 +48,11 @@ def sound(row: Sequence[object], types: Sequence[type | tuple[type, ...]]) -> bo
 
 def row_digest(table: str, *columns: str | int | bytes) -> bytes:
     """The digest of one row of that table: texts as UTF-8, integers in eight bytes, big endian."""
-    fields = (
-        value if isinstance(value, bytes) else value.encode() if isinstance(value, str) else _number(value)
-        for value in columns
-    )
-    return sha256(_FRAMED[table] + framed(*fields)).digest()[:DIGEST_BYTES]
+    parts = [_FRAMED[table]]
+    for value in columns:  # part of each commit: `framed`, written out
+        field = value if isinstance(value, bytes) else value.encode() if isinstance(value, str) else _number(value)
+        parts += (_length(len(field)), field)
+    return sha256(b"".join(parts)).digest()[:DIGEST_BYTES]
 
 
 def add_digests(db: sqlite3.Connection) -> None:
