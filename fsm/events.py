@@ -364,6 +364,13 @@ class JournalRestored(Fact):
 
 
 @dataclass(frozen=True, slots=True)
+class ClockCorrected(Fact):
+    """Trusted time has gone back behind what was journalled: what was ahead was wrong."""
+
+    back_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class RecordRefused(Fact):
     """The cloud refused a record of ours: it is set aside, and somebody must look."""
 
@@ -445,6 +452,9 @@ class Restarted(Fact):
 @dataclass(frozen=True, slots=True)
 class Recover(Fact):
     """The sensors of a bay have answered, or their time is over: decide by the table of recovery."""
+    epoch: str = ""  # of the journal
+    gone: frozenset[str] = frozenset()  # bays of the journal that the site file has no more
+
 
     bay: str
 

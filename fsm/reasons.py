@@ -39,7 +39,7 @@ REASONS: Mapping[str, str] = {
     "cancelled": "the reservation was cancelled, or its cancellation waits for the bay",
     "factor_unavailable": "something that is demanded can be checked at no terminal here: a technician's case",
     "other_terminal": "this terminal cannot check what is demanded; the detail names those that can",
-    "device_key": "its PIN or face is sealed by a device key that this machine has no more, and can never be compared",
+    "device_key": "its PIN or face is sealed by a device key that this machine has no more: nothing can be compared",
     "more_demanded": "the reservation demands more by now than was shown; show the pass anew",
     "not_asked": "nobody was asked for that here",
     "wrong_pin": "another PIN than the rental's; it is counted",

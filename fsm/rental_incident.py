@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from fsm.across import CameBack, FoundBack, LeftEmpty, NotOpened, Resolve, Unsure
-from fsm.model import Rental, disarm
+from fsm.across import CameBack, FoundBack, GrantEnded, LeftEmpty, NotOpened, Resolve, Unsure
+from fsm.model import Purpose, Rental, RentalState, disarm
 from fsm.outcome import settle_instruction
 from fsm.rental_booking import end, known_out, note, served, timed_by_due, unserved
 from fsm.table import reason
@@ -24,6 +24,22 @@ def into_incident(rental: Rental, ident: str, turn: Turn) -> Rental:
 def unsure(rental: Rental, event: Unsure, turn: Turn) -> Rental:
     unserved(rental, "incident", turn)
     return into_incident(rental, event.incident, turn)
+
+
+def bay_gone(turn: Turn, rental: Rental) -> None:
+    """The site file has its bay no more, whose word it waits for: uncertainty is a state."""
+    assert rental.grant is not None
+    if rental.state is RentalState.ON_TRIP:  # a return that had not opened; the pass brings it back elsewhere
+        turn.post("rental", rental.id, GrantEnded(rental.grant))
+        return
+    purpose = _PURPOSE.get(rental.state, Purpose.RELEASE)
+    ident = rental.incident or turn.open_incident(
+        f"unsure_{purpose}", bay=rental.bay, asset=rental.asset or rental.named, rental=rental.id
+    )
+    turn.post("rental", rental.id, Unsure(rental.grant, incident=ident))
+
+
+_PURPOSE = {RentalState.RETURNING: Purpose.RETURN, RentalState.RETURNED: Purpose.REOPEN}
 
 
 def incident_bay_done(rental: Rental, event: CameBack | LeftEmpty | NotOpened, turn: Turn) -> Rental:

@@ -17,6 +17,7 @@ from fsm.effects import Effect, EraseSecrets, StopFace
 from fsm.model import Alarm, Bay, BayState, Now, Purpose, Rental, RentalState, Sensed, Visit, VisitState, armed
 from fsm.outcome import settle_instruction
 from fsm.rental_booking import made_up
+from fsm.rental_incident import bay_gone
 from fsm.rental_waiting import rests, told_anew
 from fsm.table import Defect, Refused, Table
 from fsm.technician import resolve_incident, set_availability, set_contents
@@ -244,13 +245,18 @@ def _restarted(turn: Turn, event: e.Restarted) -> None:
             turn.record("rental.locked_out", known.id, attempts=known.attempts)
         if known.state is RentalState.CLAIMED:
             turn.post("rental", known.id, across.Unclaim("restart"))
+        if known.grant is not None and known.bay in event.gone:
+            bay_gone(turn, known)
         if any(d.name == "reopen" and d.boot != turn.now.boot for d in known.deadlines):
             turn.put(replace(known, deadlines=tuple(d for d in known.deadlines if d.name != "reopen")))
             turn.post("rental", known.id, across.ReopenLapsed())
         _run(turn)
     for rental_id, face, *_ in turn.machine.forgetting:
         turn.emit(EraseSecrets(rental_id, face))
+    if event.epoch != turn.machine.epoch:
+        turn.put(replace(turn.machine, epoch=event.epoch))
     turn.record("machine.started", turn.layout.machine, boot=turn.now.boot)
+    turn.urgent = True  # a start that is soon ended by force was a start
     servable.look_over(turn)  # the site file may be another one
 
 
@@ -279,7 +285,13 @@ def _device(turn: Turn, event: e.DeviceChanged) -> None:
 
 
 def _restored(turn: Turn, event: e.JournalRestored) -> None:
+    turn.put(replace(turn.machine, epoch=event.epoch))
     turn.record("machine.journal_restored", turn.layout.machine, epoch=event.epoch, why=event.why)
+
+
+def _clock_corrected(turn: Turn, event: e.ClockCorrected) -> None:
+    """A record of its own: the floor of a start without trusted time is the newest one's."""
+    turn.record("machine.clock_corrected", turn.layout.machine, back_s=round(event.back_s))
 
 
 def _record_refused(turn: Turn, event: e.RecordRefused) -> None:
@@ -404,6 +416,7 @@ _ENTRANCES: dict[type[e.Event], Callable[[Turn, Any], None]] = {
     e.EstopChanged: _estop,
     e.TamperChanged: _tamper,
     e.DeviceChanged: _device,
+    e.ClockCorrected: _clock_corrected,
     e.RecordRefused: _record_refused,
     e.JournalRestored: _restored,
     e.UnlockOutcome: _outcome,

@@ -333,7 +333,7 @@ class Turn:
         """A new incident aggregate with its record; returns its id."""
         machine = replace(self.machine, incident_n=self.machine.incident_n + 1)
         self.put(machine)
-        ident = f"I{machine.incident_n}"
+        ident = f"I{machine.incident_n}-{machine.epoch[:4]}".removesuffix("-")
         opened = Incident(id=ident, kind=kind, bay=bay, asset=asset, rental=rental, opened_utc=self.now.utc)
         self.put(replace(opened, opened_trusted=self.now.trusted))
         self.record("incident.opened", ident, kind=kind, bay=bay, asset=asset, rental=rental)

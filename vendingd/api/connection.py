@@ -150,7 +150,8 @@ class Connection:
             return self._peer.name
         if not self._peer.root:
             raise Problem(403, "forbidden", "only root may act as somebody else", "Leave --as out, or use sudo.")
-        if not (other.isprintable() and other.isascii() and len(other) <= 64):
+        other = other.strip()  # whatever a header kept of blanks is no name
+        if not (other and other.isprintable() and other.isascii() and len(other) <= 64):
             raise Problem(422, "unprocessable", "the name to act as", "Give a name of up to 64 plain characters.")
         return other
 

@@ -175,7 +175,7 @@ def _first(world: World, incident: Incident, refused: str) -> str:
         bay = world.bay_of_asset.get(asset) or "BAY"
         return f": `vendingctl bays set {shlex.quote(bay)} --empty --reason ...`"
     if refused == "asset_out":
-        bay = shlex.quote(incident.bay) if incident.bay is not None else "BAY"
+        bay = shlex.quote(incident.bay) if incident.bay in world.of["bay"] else "BAY"
         return f": `vendingctl bays set {bay} --asset {shlex.quote(asset)} --reason ...`"
     return ""
 

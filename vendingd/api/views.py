@@ -177,7 +177,7 @@ def alarms(machine: Machine) -> list[Json]:
         advice = f"`vendingctl incident show {one.id}` says what to look at and what to say."
         found.append(_alarm("incident", one.id, one.kind, title(one.kind), advice))
     for key in islice(sorted(world.unservable), MOST_INCIDENTS):
-        found.append(_alarm("rental", key, "unservable", _why_unservable(world, key), _UNSERVABLE))
+        found.append(_unservable(world, key))
     for row in devices(machine):
         if row["up"] is False:
             look = "" if row["detail"] else "Look at its cable and its supply. "
@@ -193,12 +193,15 @@ def alarms(machine: Machine) -> list[Json]:
     return found
 
 
-_UNSERVABLE = "Undo the change of the site file or of the directory, or let the cloud send the reservation anew."
-
-
-def _why_unservable(world: World, key: str) -> str:
+def _unservable(world: World, key: str) -> Json:
     rental = world.rental(key)
-    return REASONS.get((rental.unservable if rental is not None else None) or "", "")
+    why = (rental.unservable if rental is not None else None) or ""
+    undo = "Undo the change of the site file or of the directory"
+    if why == "device_key":
+        undo = "Put back the device.key that was here, and restart vendingd"
+    return _alarm(
+        "rental", key, "unservable", REASONS.get(why, ""), f"{undo}, or let the cloud send the reservation anew."
+    )
 
 
 def _bay_alarms(bay: Bay) -> Iterator[Json]:

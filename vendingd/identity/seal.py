@@ -36,7 +36,9 @@ _NONCE = 12
 _TAG = 16
 _VERSION = "s1"
 
-OF_THE_FILE = frozenset({errno.ELOOP, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.ENXIO})  # no start mends it
+OF_THE_FILE = frozenset(
+    {errno.ELOOP, errno.EISDIR, errno.ENOENT, errno.ENOTDIR, errno.ENXIO, errno.EACCES, errno.EPERM}
+)
 
 TokenBytes = Callable[[int], bytes]
 

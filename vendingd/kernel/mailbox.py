@@ -18,7 +18,7 @@ from typing import Protocol
 
 from drivers.ports import Clock
 from fsm.effects import Effect
-from fsm.events import Event, Restarted, Tick
+from fsm.events import ClockCorrected, Event, Restarted, Tick
 from fsm.model import Aggregate, Layout, Now
 from fsm.step import Step, step
 from fsm.world import VOLATILE, Key, Record, World
@@ -31,7 +31,12 @@ LINGER_S = 2.0
 ROUTINE = frozenset({"bay.unlock_sent", "bay.opened", "bay.closed"})
 ROUTINE_LINGER_S = 15.0
 ACK_LINGER_S = 60.0
+# Somebody asked that something be erased: what rows held before is wiped from the disk. Else once a day, where rentals
+# leave the world; an opened store has wiped.
+ERASURES = frozenset({"rental.forgotten"})
+WIPE_EVERY_S = 86400.0
 SLOW_COMMIT_S = 10.0
+CORRECTED_S = 60.0  # a minute is forgiven to every pass
 LATE_S = 5.0  # from a step to its commit: longer, and somebody else may stand at the terminal by now
 
 Published = Callable[[Mapping[Key, Aggregate | None], Sequence[Record]], None]
@@ -118,7 +123,9 @@ class Mailbox:
         self._draining = False
         self._linger: asyncio.TimerHandle | None = None
         self._linger_until = 0.0
+        self._wiped_mono = 0.0
         self.floor_utc = 0.0
+        self._told_utc = 0.0  # trusted time of the newest record: the floor of another start
         self.vouched: tuple[float, float] | None = None  # by the journal, at the start: see TrustedTime
 
     # ------------------------------------------------ life
@@ -139,9 +146,11 @@ class Mailbox:
         self.head.apply(ordered)
         self.world.apply(ordered)
         self.floor_utc, self.vouched = loaded.floor_utc or self.floor_utc, loaded.vouched
+        self._told_utc = self.floor_utc
+        self._wiped_mono = self._clock.monotonic()
         self._failed = False
         # Before any level is heard: what was sensed in another life counts no more.
-        self._step(Item(Restarted()))
+        self._step(Item(Restarted(loaded.epoch, frozenset(strangers))))
         return strangers
 
     def serve(self) -> None:
@@ -235,7 +244,9 @@ class Mailbox:
         turned = False
         for item in self.inbox.drain(self._clock.monotonic()):
             self._step(item)
-            turned = turned or isinstance(item.event, Tick)
+            if isinstance(item.event, Tick):
+                turned = True
+                self._look_at_clock()
         if self._open.urgent:
             self._flush()
         if turned:
@@ -252,6 +263,8 @@ class Mailbox:
                 open_.records.append(
                     NewRecord(record.kind, record.subject, encode(record.data), now.utc, now.mono, now.trusted, offline)
                 )
+            if now.trusted and made.records:
+                self._told_utc = now.utc
             for key, new in made.changes.items():
                 if key[0] not in VOLATILE:
                     open_.state[key] = new
@@ -270,6 +283,12 @@ class Mailbox:
             self._publish(item, made)
             if made.durable:
                 self._linger_for(self._may_wait(made))
+
+    def _look_at_clock(self) -> None:
+        """What a wrong clock has journalled would be the floor of the next start, also once the clock is right."""
+        now = self._now()
+        if now.trusted and now.utc < self._told_utc - CORRECTED_S:
+            self._step(Item(ClockCorrected(self._told_utc - now.utc)))
 
     def _may_wait(self, made: Step) -> float:
         """Seconds that a step may stay without a commit of its own."""
@@ -344,7 +363,9 @@ class Mailbox:
                     StateChange(kind, key, None if new is None else encode(new))
                     for (kind, key), new in open_.state.items()
                 ]
-                committed = await self._store.commit(Batch(open_.records, state, open_.ack, open_.refused))
+                wipe = self._wipes(open_)
+                committed = await self._store.commit(Batch(open_.records, state, open_.ack, open_.refused, wipe))
+                self._wiped_mono = self._clock.monotonic() if wipe else self._wiped_mono
         except StoreError:
             self._drop(open_)
             raise
@@ -357,6 +378,12 @@ class Mailbox:
             self._publish(item, made, stepped)
         if committed is not None:
             self._on_committed(committed)
+
+    def _wipes(self, open_: _Open) -> bool:
+        if any(record.kind in ERASURES for record in open_.records):
+            return True
+        leave = any(key[0] == "rental" and new is None for key, new in open_.state.items())
+        return leave and self._clock.monotonic() - self._wiped_mono > WIPE_EVERY_S
 
     def _too_slow(self) -> None:
         self.slow = True

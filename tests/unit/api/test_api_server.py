@@ -106,6 +106,9 @@ async def test_only_root_speaks_for_others(tmp_path: Path, api: Served) -> None:
     said = await api.call("POST", "/v1/bays/bay-1/unlock", body, headers={"X-Vendingd-As": "maria"})
     if os.getuid() == 0:
         assert said.json["records"][0]["data"]["who"] == "maria"
+        for nobody in ("", " ", "\t "):
+            said = await api.call("POST", "/v1/bays/bay-2/unlock", body, headers={"X-Vendingd-As": nobody})
+            assert (said.status, said.json["reason"]) == (422, "unprocessable"), nobody
     folder = tmp_path / "other"
     folder.mkdir()
     other = await served(folder, doorkeeper=Somebody(1234, {TECH}))

@@ -119,7 +119,7 @@ class Bench:
         for bay in self.layout.bays:
             if not self.world.sensed(bay).recovered:
                 asset = self.bay(bay).asset
-                self.recover(bay, **self.closed_with(asset))
+                self.recover(bay, **self.closed_with(asset, bay))
 
     def closed_with(self, asset: str | None, bay: str = "b1", tag: Any = KEEP) -> dict[str, Any]:
         spec = self.layout.bays[bay]

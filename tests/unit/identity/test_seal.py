@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Callable
@@ -169,6 +170,37 @@ def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
         make(str(folder / KEY_FILE))
         with pytest.raises(DeviceKeyError, match=KEY_FILE):
             load_device_key(folder)
+
+
+def test_what_the_disk_refuses_is_no_fault_of_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next start may find it well again: a manager that is told of a bad file would not try."""
+
+    def full(fd: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", full)
+        with pytest.raises(OSError, match="No space") as raised:
+            load_device_key(tmp_path)
+        assert not isinstance(raised.value, DeviceKeyError)
+    assert list(tmp_path.iterdir()) == []
+    key = load_device_key(tmp_path)
+
+    def faulty(path: object, *_: object) -> int:
+        raise OSError(errno.EIO, "Input/output error", str(path))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "open", faulty)
+        with pytest.raises(OSError, match=r"Input/output error.*device\.key") as raised:
+            load_device_key(tmp_path)
+        assert not isinstance(raised.value, DeviceKeyError)
+    assert load_device_key(tmp_path) == key
+
+
+def test_a_blob_says_which_key_it_needs() -> None:
+    """The domain asks by this whether what it holds can still be opened."""
+    sealer = Sealer(KEY)
+    assert sealer.seal("r-1", "pin", b"data", expires=1.5).split(".", 2)[1] == sealer.device
 
 
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -17,7 +17,7 @@ from tests.unit.fsm.machine import T0, layout
 from vendingd.journal.api import Batch, Committed, StoreError, StoreErrorKind
 from vendingd.journal.memory import Fault, MemoryDisk, MemoryStore
 from vendingd.kernel.inbox import CLI_LIMIT, Busy
-from vendingd.kernel.mailbox import LATE_S, LINGER_S, Mailbox, Unavailable
+from vendingd.kernel.mailbox import LATE_S, LINGER_S, WIPE_EVERY_S, Mailbox, Unavailable
 
 
 class HeldStore(MemoryStore):
@@ -61,6 +61,7 @@ class Rig:
     turns: int = 0
     linger_s: float = LINGER_S
     told: list[e.Event] = field(default_factory=list)
+    utc: float = T0
 
     def __post_init__(self) -> None:
         self.clock = LoopClock()
@@ -68,7 +69,7 @@ class Rig:
             layout=layout(),
             store=self.store,
             clock=self.clock,
-            now=lambda: Now(self.clock.monotonic(), T0, True, T0 - 1, "boot"),
+            now=lambda: Now(self.clock.monotonic(), self.utc, True, T0 - 1, "boot"),
             performer=self,
             on_published=self._published,
             on_committed=lambda committed: None,
@@ -287,6 +288,36 @@ async def test_a_tick_completes_a_turn_without_a_commit() -> None:
     assert rig.turns == 1 and len(rig.store.batches) == before
 
 
+async def test_a_start_is_durable_before_anything_else_is() -> None:
+    rig = Rig(linger_s=3600.0)
+    rig.mailbox.load(await rig.store.open())
+    rig.mailbox.serve()
+    await turn()
+    assert [r.kind for batch in rig.store.batches for r in batch.records] == ["machine.started"]
+
+
+async def test_a_clock_that_was_ahead_leaves_no_floor_in_the_journal() -> None:
+    rig = await Rig().start()
+    rig.utc = T0 + 365 * 86400
+    await rig.mailbox.request(e.SetAvailability("b2", False, "eve", "x"))
+    rig.utc = T0 + 10
+    for _ in range(2):
+        rig.mailbox.post(e.Tick())
+        await rig.settle()
+    kinds = [r.kind for batch in rig.store.batches for r in batch.records]
+    assert kinds.count("machine.clock_corrected") == 1, "and it is said once"
+    loaded = await MemoryStore(rig.store.disk).open()
+    assert loaded.floor_utc == T0 + 10
+
+
+async def test_a_clock_that_is_a_little_late_is_none_that_was_ahead() -> None:
+    rig = await Rig().start()
+    rig.utc = T0 - 50
+    rig.mailbox.post(e.Tick())
+    await rig.settle()
+    assert "machine.clock_corrected" not in [r.kind for batch in rig.store.batches for r in batch.records]
+
+
 async def test_a_defect_is_fatal() -> None:
     rig = await Rig().start()
     rig.mailbox.post(e.LevelChanged("nowhere", "door", True))
@@ -313,3 +344,33 @@ async def test_while_the_journal_is_away_the_watchdog_is_fed_and_nothing_piles_u
         rig.mailbox.post(e.Tick())
         await turn()
     assert rig.turns == 5 and len(rig.mailbox.inbox) == 0
+
+
+async def test_what_somebody_wants_erased_is_wiped_from_the_disk() -> None:
+    rig = await Rig().start()
+    assert not any(batch.wipe for batch in rig.store.batches)
+    await rig.mailbox.request(e.ForgetRental("r2", "eve", "asked", True))
+    await rig.mailbox.deliver(e.Deliver("c2", [replace(rig.reservation(), id="i2", holder="h-7", pin="s1.x")]))
+    await rig.mailbox.deliver(e.Deliver("c3", [replace(rig.reservation(), id="i3", version=2, holder="h-7")]))
+    assert not rig.store.batches[-1].wipe
+    await rig.mailbox.request(e.ForgetRental("r1", "eve", "asked", True))
+    assert rig.store.batches[-1].wipe and "rental.forgotten" in {r.kind for r in rig.store.batches[-1].records}
+    rig.mailbox.post(e.DeviceChanged("locks", False))
+    await rig.settle()
+    assert not rig.store.batches[-1].wipe
+
+
+async def test_what_rentals_leave_behind_is_wiped_once_a_day() -> None:
+    rig = await Rig().start()
+    wiped: list[bool] = []
+    for n, later_s in enumerate((3600.0, WIPE_EVERY_S, 3600.0)):
+        rig.clock.ahead += later_s
+        put = replace(rig.reservation(), id=f"p{n}", rental=f"q{n}", asset=None, asset_class="car")
+        await rig.mailbox.deliver(e.Deliver(f"d{n}", [put]))
+        await rig.mailbox.deliver(e.Deliver(f"d{n}b", [e.CancelReservation(f"k{n}", f"q{n}", 2)]))
+        before = len(rig.store.batches)
+        rig.mailbox.post(e.Acknowledged((f"q{n}",)))
+        await rig.settle()
+        assert rig.mailbox.world.rental(f"q{n}") is None
+        wiped.append(any(batch.wipe for batch in rig.store.batches[before:]))
+    assert wiped == [False, True, False]
