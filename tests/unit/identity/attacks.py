@@ -9,6 +9,7 @@ from typing import Any
 from drivers.ports import BadgeRead, CodeRead
 from fsm import events as e
 from fsm.step import Step
+from fsm.world import World
 from tests.unit.fsm.factors import factor_bench
 from tests.unit.fsm.machine import HOUR, T0, Bench
 from vendingd.desk import Desk, Keys, Terminals
@@ -40,6 +41,10 @@ class Counter:
         reply: asyncio.Future[Step] = asyncio.get_running_loop().create_future()
         reply.set_result(self.last)
         return reply
+
+    @property
+    def head(self) -> World:
+        return self.m.world
 
     def monotonic(self) -> float:
         return self.m.mono
