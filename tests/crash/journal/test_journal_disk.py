@@ -7,12 +7,15 @@ import os
 import resource
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from vendingd.journal.api import Batch, NewRecord, StateChange, StoreError, StoreErrorKind
+from vendingd.journal.offline import copy_file, read_file, verify_file
+from vendingd.journal.replace import move_aside
 from vendingd.journal.store import Journal
 
 Mount = Callable[..., Path]
@@ -163,3 +166,42 @@ async def test_a_disk_that_fails_and_heals(tmp_path: Path) -> None:
     await journal.commit(batch(last + 2))
     assert (await journal.verify()).ok
     await journal.close()
+
+
+@pytest.mark.parametrize("trouble", ["full", "readonly"])
+async def test_a_sound_journal_is_read_on_a_disk_that_takes_nothing(
+    mount: Mount, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trouble: str
+) -> None:
+    """The newest commits in its log only, as a kill leaves it: no index of the log can be made there."""
+    copies = tmp_path / "copies"
+    copies.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(copies))
+    disk = mount("-t", "tmpfs", "-o", "size=6m", "tmpfs")
+    (tmp_path / "made").mkdir()
+    journal = journal_on(tmp_path / "made")
+    await journal.open()
+    await journal.commit(batch(1, 20))
+    for name in ("journal.db", "journal.db-wal"):
+        shutil.copy(tmp_path / "made" / name, disk / name)
+    await journal.close()
+    path = disk / "journal.db"
+    if trouble == "full":
+        with pytest.raises(OSError), (disk / "ballast").open("wb", 0) as ballast:
+            while ballast.write(bytes(4096)):
+                pass
+    else:
+        await asyncio.to_thread(command, "mount", "-o", "remount,ro", str(disk))
+    before = {name: (disk / name).read_bytes() for name in ("journal.db", "journal.db-wal")}
+    verdict = verify_file(path)
+    assert (verdict.ok, verdict.head_seq) == (True, 20), verdict
+    assert [one.seq for one in read_file(path, 18, 5)[1]] == [19, 20]
+    copy = tmp_path / "copy.db"
+    copy.touch(0o600)
+    copy_file(path, copy)
+    assert verify_file(copy).head_seq == 20
+    assert {name: (disk / name).read_bytes() for name in before} == before
+    assert not list(copies.iterdir())
+    if trouble == "readonly":
+        with pytest.raises(StoreError) as caught:
+            move_aside(path)
+        assert caught.value.kind is StoreErrorKind.READONLY and "dmesg" in caught.value.detail

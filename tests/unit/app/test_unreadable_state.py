@@ -82,11 +82,20 @@ def test_it_is_tried_again_until_it_can_be_read(tmp_path: Path) -> None:
             load_site(path),
             Keys(KeyRing.of(())),
             Seams(
-                clock=LoopClock(), random=Random(1), store=store, workers=workers, serial=lambda settings: Unplugged(), pins=lambda: None,
-                transport=None, token_bytes=bytes, boot="b", synchronised=lambda: True, device_key=bytes(32),
+                clock=LoopClock(),
+                random=Random(1),
+                store=store,
+                workers=workers,
+                serial=lambda settings: Unplugged(),
+                pins=lambda: None,
+                transport=None,
+                token_bytes=bytes,
+                boot="b",
+                synchronised=lambda: True,
+                device_key=bytes(32),
             ),
             Notifier({}),
-        )  # fmt: skip
+        )
         ready = asyncio.Event()
 
         async def said() -> None:
