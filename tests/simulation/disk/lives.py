@@ -188,7 +188,7 @@ class Lives:
             changes.append(StateChange("rental", f"r{chance.randrange(30)}", data))
         # at most what is surely there, whatever became of the batches under way
         ack = chance.randint(0, len(self.known.subjects)) if chance.random() < 0.2 else None
-        return Batch(records, changes, ack)
+        return Batch(records, changes, ack, wipe=chance.random() < 0.05)
 
     def _record(self) -> NewRecord:
         self._n += 1

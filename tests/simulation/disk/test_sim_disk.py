@@ -161,7 +161,7 @@ def test_nothing_promised_is_lost_on_a_disk_that_fails_and_heals(seed: int) -> N
 
 def test_the_power_goes_everywhere() -> None:
     kinds: set[str] = set()
-    for seed in range(100, 106):
+    for seed in range(100, 112):
         lives = Lives(seed)
         lives.run(5)
         kinds |= lives.kinds
