@@ -72,6 +72,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _serve(args: argparse.Namespace, site: Site) -> int:
+    from drivers.ports import OptionsError
     from vendingd.identity.badges import BadgeKeyError
     from vendingd.identity.keys import KeysError
     from vendingd.identity.seal import DeviceKeyError
@@ -79,7 +80,7 @@ def _serve(args: argparse.Namespace, site: Site) -> int:
 
     try:
         return asyncio.run(_run(args, site))
-    except (KeysError, BadgeKeyError, DeviceKeyError) as why:
+    except (KeysError, BadgeKeyError, DeviceKeyError, OptionsError) as why:
         print(f"vendingd: {why}", file=sys.stderr)
         return EXIT_CONFIG
     except OSError as why:  # a full or faulty disk, or a socket, may be well again at the next start

@@ -1,4 +1,7 @@
-"""Site files, checked without the daemon: no device is opened, nothing moves."""
+"""Site files, checked without the daemon: no device is opened, nothing moves.
+
+The key files that one names are looked at where they are and may be read: a file is often checked on another machine.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from vendingd.cli.show import Screen
 
 if TYPE_CHECKING:
     from vendingd.site.problems import Problem
+    from vendingd.site.resolved import Site
 
 
 def config_check(args: argparse.Namespace, client: Client, screen: Screen) -> int:
@@ -20,12 +24,31 @@ def config_check(args: argparse.Namespace, client: Client, screen: Screen) -> in
 
     try:
         site = load_site(args.file)
+        unusable = _keys(site)
     except SiteError as why:
         _tell(args, screen, ok=False, problems=why.problems, warnings=())
         return Exit.PROBLEMS
     facts = {"machine": site.machine, "bays": len(site.bays), "terminals": len(site.terminals)}
-    _tell(args, screen, ok=True, problems=(), warnings=site.warnings, **facts)
+    _tell(args, screen, ok=True, problems=(), warnings=(*site.warnings, *unusable), **facts)
     return Exit.OK
+
+
+def _keys(site: Site) -> tuple[Problem, ...]:
+    """Warnings of readers that would be down. Raises SiteError for what the daemon does not start with.
+
+    That a file which is needed is missing stands among the site's own warnings.
+    """
+    from vendingd.cli.keyfiles import key_files
+    from vendingd.site.problems import Findings
+
+    found = Findings(site.path, site.text)
+    for one in key_files(site):
+        if one.hidden() or (one.needed and not one.path.exists()):
+            continue
+        if trouble := one.trouble():
+            (found.error if one.needed else found.warn)(one.key, trouble)
+    found.raise_errors()
+    return found.warnings()
 
 
 def _tell(

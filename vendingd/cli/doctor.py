@@ -21,6 +21,7 @@ from vendingd.cli.exits import CliError, Exit
 from vendingd.cli.show import Screen
 
 if TYPE_CHECKING:
+    from vendingd.cli.keyfiles import KeyFile
     from vendingd.site.model import Api
     from vendingd.site.resolved import Site
 
@@ -82,6 +83,7 @@ def examine(args: argparse.Namespace, client: Client) -> Iterator[Finding]:
     yield from state_folder(args.state_dir)
     yield told
     if site is not None:
+        yield from keys(site)
         yield from ports(site)
 
 
@@ -147,7 +149,7 @@ def devices(client: Client) -> Iterator[Finding]:
     rows = client.get("/v1/devices")["devices"]
     bad = [row for row in rows if row["up"] is False]
     for row in bad:
-        advice = "Look at its cable, its supply and its options in the site file. It is tried again by itself."
+        advice = "What it says comes first; then its cable, supply and options. It is tried again by itself."
         yield Finding("device", FAIL, f"{row['device']} ({row['driver']}) is down: {row['detail']}", advice)
     if not bad:
         yield Finding("devices", OK, f"{len(rows)} answer" if rows else "none in the site file")
@@ -249,6 +251,36 @@ def site_of(path: Path) -> tuple[Site | None, Finding]:
     level, advice = (WARN, f"`vendingctl config check {path}` tells them.") if warned else (OK, "")
     detail = f"{path}: {len(site.bays)} bays" + (f", {warned} warnings" if warned else "")
     return site, Finding("site file", level, detail, advice)
+
+
+def keys(site: Site) -> Iterator[Finding]:
+    """The key files: there, readable by the daemon's user (and nobody else where that matters), and sound."""
+    from vendingd.cli.keyfiles import key_files
+
+    for one in key_files(site):
+        yield key_file(one)
+
+
+def key_file(one: KeyFile) -> Finding:
+    what, path = "key file", one.path
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        lost = "vendingd does not start without it" if one.needed else "its reader is down without it"
+        return Finding(what, FAIL, f"there is no {path}: {lost}", one.makes)
+    except OSError as why:
+        return Finding(what, WARN, f"{path}: {why.strerror}", "Use sudo.")
+    mode = stat.S_IMODE(found.st_mode)
+    if one.private and mode & 0o077:
+        advice = f"`sudo chmod 600 {path}`, and consider it known."
+        return Finding(what, FAIL, f"{path} is open to others (mode {mode:03o})", advice)
+    if not may_use(found, bits=0o4):
+        command = f"chown {DAEMON}: {path}" if one.private else f"chmod 644 {path}"
+        return Finding(what, FAIL, f"{path} may not be read by user {DAEMON}", f"`sudo {command}`.")
+    if one.hidden():
+        return Finding(what, OK, f"{path} is the daemon's; sudo looks into it, too")
+    trouble = one.trouble()
+    return Finding(what, FAIL, trouble, one.makes) if trouble else Finding(what, OK, str(path))
 
 
 def ports(site: Site) -> Iterator[Finding]:

@@ -54,6 +54,13 @@ class BadgeKey:
                 if found.st_mode & 0o077:
                     raise BadgeKeyError(f"{path}: others may read or change it; chmod 600 it, and consider it known")
                 text = file.read(200)
+        except FileNotFoundError as why:
+            advice = (
+                f"put the cloud's key for this site there, or `vendingd.identity.tool badge-key --out {path}` makes one"
+            )
+            raise BadgeKeyError(f"{path}: No such file: {advice}") from why
+        except PermissionError as why:
+            raise BadgeKeyError(f"{path}: may not be read: it must belong to the daemon's user") from why
         except OSError as why:
             raise BadgeKeyError(f"{path}: {why.strerror}") from why
         try:

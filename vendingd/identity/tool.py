@@ -16,6 +16,7 @@ import argparse
 import base64
 import json
 import os
+import pwd
 import secrets
 import sys
 import time
@@ -35,6 +36,7 @@ from vendingd.identity.pin import make_verifier
 from vendingd.identity.policy import parse_demands
 
 Jwk = dict[str, Any]
+DAEMON = "vendingd"  # user of the unit
 
 
 def make_key(kid: str, algorithm: Algorithm = Algorithm.EDDSA) -> Jwk:
@@ -128,13 +130,41 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _private(path: Path, text: str, owner: tuple[int, int] | None = None) -> int:
+    """Put a secret into a new file, its owner's alone. Returns the exit code, 1 where it cannot be made."""
+    try:
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        sys.stderr.write(f"{path} is there already, and may be the only copy of a key: move it away, or name another\n")
+        return 1
+    except OSError as why:
+        sys.stderr.write(f"{path} cannot be written: {why.strerror}\n")
+        return 1
+    with os.fdopen(fd, "w") as file:
+        if owner is not None:
+            os.fchown(fd, *owner)
+        file.write(text + "\n")
+    return 0
+
+
+def _daemon() -> tuple[int, int] | None:
+    """User and group who have to read what root makes; None where that is whoever makes it."""
+    if os.geteuid() != 0:
+        return None
+    try:
+        known = pwd.getpwnam(DAEMON)
+    except KeyError:  # a machine without the service
+        return None
+    return known.pw_uid, known.pw_gid
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Command line. Returns the exit code; the private key goes to a file, never to the terminal."""
     args = _parser().parse_args(argv)
     if args.act == "key":
-        text = json.dumps(make_key(args.kid, next(a for a in Algorithm if a.jose == args.alg)), indent=1)
-        with os.fdopen(os.open(args.out, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(text + "\n")
+        return _private(
+            args.out, json.dumps(make_key(args.kid, next(a for a in Algorithm if a.jose == args.alg)), indent=1)
+        )
     elif args.act == "public":
         keys = [public_jwk(json.loads(path.read_text())) for path in args.key]
         sys.stdout.write(json.dumps({"keys": keys}, indent=1) + "\n")
@@ -156,8 +186,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         sys.stdout.write(sign_pass(json.loads(args.key.read_text()), said) + "\n")
     elif args.act == "badge-key":
-        with os.fdopen(os.open(args.out, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(base64.b64encode(secrets.token_bytes(KEY_BYTES)).decode() + "\n")
+        return _private(args.out, base64.b64encode(secrets.token_bytes(KEY_BYTES)).decode(), _daemon())
     elif args.act == "badge":
         sys.stdout.write(BadgeKey.load(args.key).hash(sys.stdin.readline().strip()) + "\n")
     else:

@@ -49,7 +49,7 @@ class Support(Table):
 
 
 class Cloud(Table):
-    """The operator's cloud. Without this table the machine works alone."""
+    """The operator's cloud. The directory of assets comes from it alone: without it nothing new can be stocked."""
 
     url: str = Field(
         description="Base address; https, or plain http to loopback only.", examples=["https://cloud.example"]

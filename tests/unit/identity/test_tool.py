@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import pwd
 import stat
 from pathlib import Path
 
@@ -35,13 +37,25 @@ def test_key_public_and_sign(algorithm: Algorithm, tmp_path: Path, capsys: pytes
     assert (said.rental, said.asset_class, said.demands) == ("r-1", "car", (frozenset({"pass", "pin"}),))
 
 
-def test_a_key_is_never_overwritten(tmp_path: Path) -> None:
-    key = tmp_path / "k.json"
-    tool.main(["key", "--kid", "k1", "--out", str(key)])
+@pytest.mark.parametrize("command", [["key", "--kid", "k1"], ["badge-key"]])
+def test_a_key_is_never_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[str], command: list[str]) -> None:
+    key = tmp_path / "k"
+    assert tool.main([*command, "--out", str(key)]) == 0
     before = key.read_bytes()
-    with pytest.raises(FileExistsError):
-        tool.main(["key", "--kid", "k1", "--out", str(key)])
-    assert key.read_bytes() == before
+    assert tool.main([*command, "--out", str(key)]) == 1
+    assert f"{key} is there already" in capsys.readouterr().err and key.read_bytes() == before
+    assert tool.main([*command, "--out", str(tmp_path / "none" / "k")]) == 1
+    assert "cannot be written" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="gives a file to another user")
+def test_a_badge_key_that_root_makes_is_the_daemons(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    nobody = pwd.getpwnam("nobody")
+    monkeypatch.setattr(tool.pwd, "getpwnam", {"vendingd": nobody}.__getitem__)
+    key = tmp_path / "badge.key"
+    assert tool.main(["badge-key", "--out", str(key)]) == 0
+    assert (key.stat().st_uid, key.stat().st_gid) == (nobody.pw_uid, nobody.pw_gid)
+    assert stat.S_IMODE(key.stat().st_mode) == 0o600
 
 
 def test_pin(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
