@@ -300,13 +300,27 @@ class FaceFinding(StrEnum):
     UNAVAILABLE = "unavailable"  # nothing was compared: no attempt
 
 
+# Why a comparison did not verify. What each means is in docs/faces.md.
+FACE_WHYS = frozenset(
+    {
+        "another_face", "face_changed", "not_enrolled", "not_alive", "eyes_closed", "no_movement", "other_movement",
+        "replayed", "frozen_picture", "went_away", "nobody", "two_people", "too_far", "too_dark", "blurred",
+        "demo_mode", "device_down", "device_busy", "template",
+    }
+)  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True)
 class FaceResult:
-    """`liveness`: none, challenge or hardware. `detail` is for technicians; no score, no embedding, no name."""
+    """`liveness`: none, challenge or hardware. `detail` is for technicians; no score, no embedding, no name.
+
+    `why` is a word of `FACE_WHYS` for the record, empty where it was verified.
+    """
 
     finding: FaceFinding
     liveness: str = "none"
     detail: str = ""
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,8 +328,8 @@ class FaceJudgement:
     """What a device says of a template before anybody stands there.
 
     `unfit`: empty where it can be compared here, else why it never can: malformed, other_model, other_device or
-    expired. `detail` names what is wrong, never a value. `user` says whom the device itself keeps, in its own words, the
-    same for each template of that one; empty where the template is all.
+    expired. `detail` names what is wrong, never a value. `user` says whom the device itself keeps, in its own words,
+    the same for each template of that one; empty where the template is all.
     """
 
     unfit: str = ""

@@ -407,7 +407,10 @@ class PinChecked(Fact):
 
 @dataclass(frozen=True, slots=True)
 class FaceChecked(Fact):
-    """ok None: nothing was compared. `liveness` is what the device says of it: none, challenge or hardware."""
+    """ok None: nothing was compared. `liveness` is what the device says of it: none, challenge or hardware.
+
+    `why` is the word for what kept it from being right; for the record, not for the screen.
+    """
 
     terminal: str
     visit: int
@@ -415,6 +418,7 @@ class FaceChecked(Fact):
     rental: str
     ok: bool | None
     liveness: str = "none"
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -448,13 +452,13 @@ class DeadlineReached(Fact):
 class Restarted(Fact):
     """The daemon has loaded its state: what was under way at a terminal is over, nothing moves."""
 
+    epoch: str = ""  # of the journal
+    gone: frozenset[str] = frozenset()  # bays of the journal that the site file has no more
+
 
 @dataclass(frozen=True, slots=True)
 class Recover(Fact):
     """The sensors of a bay have answered, or their time is over: decide by the table of recovery."""
-    epoch: str = ""  # of the journal
-    gone: frozenset[str] = frozenset()  # bays of the journal that the site file has no more
-
 
     bay: str
 

@@ -220,6 +220,7 @@ class Visit:
     look: int = 0  # which comparison of this visit
     no_face: bool = False  # nothing could be compared in this visit
     hint: str = ""  # the camera's word to who stands before it
+    challenged: bool = False  # it has asked for a movement in this comparison
     liveness: str | None = None  # of the face that was verified
     reason: str = ""  # of the farewell, or what is going on
     bay: str | None = None
@@ -262,6 +263,7 @@ class Machine:
     record_refused: bool = False  # the cloud set a record aside; latched likewise
     incident_n: int = 0
     epoch: str = ""  # of the journal; an older copy that goes on in a new one numbers its incidents anew
+    restored: bool = False  # it is such a copy: rentals may have left and come since
     # what devices are being asked to forget: rental, sealed face and, where known, whom the device keeps (keyed hash)
     forgetting: tuple[tuple[str, ...], ...] = field(default=(), repr=False)
 

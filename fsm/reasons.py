@@ -49,8 +49,8 @@ REASONS: Mapping[str, str] = {
     "unknown_choice": "none of the rentals that were offered",
     "only_by_face": "every way that is left asks for a face, by the reservation or by the pass; there must be one that "
     "does not",
-    "face_unused": "accepted, but no device here can compare the template, which was not kept; `why` says: other_format, "
-    "other_model, other_device, expired, or being_forgotten",
+    "face_unused": "accepted, but no device here can compare the template, which was not kept; `why` says: "
+    "other_format, other_model, other_device, expired, or being_forgotten",
     "locked_out": "too many wrong PINs; a technician or the cloud lifts it",
     "wait": "too many bad credentials at this terminal, or one is being checked: a moment's patience",
     "in_use": "the same pass is in use at another terminal",

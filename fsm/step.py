@@ -22,7 +22,7 @@ from fsm.rental_waiting import rests, told_anew
 from fsm.table import Defect, Refused, Table
 from fsm.technician import resolve_incident, set_availability, set_contents
 from fsm.values import replace
-from fsm.visit_factors import looked_away
+from fsm.visit_factors import called_off, looked_away
 from fsm.world import Changes, Record, Turn, World
 
 TABLES: dict[str, Table[Any, Any]] = {"rental": rental.TABLE, "bay": bays.TABLE, "visit": visit.TABLE}
@@ -75,10 +75,10 @@ def step(world: World, event: e.Event, now: Now) -> Step:
 
 def _look_away(turn: Turn) -> None:
     """However a visit ended, or went on without it: no camera goes on comparing for nobody."""
-    for (kind, key), new in turn.changes.items():
+    for (kind, key), new in list(turn.changes.items()):
         old = turn.world.of["visit"].get(key) if kind == "visit" else None
         if isinstance(old, Visit) and isinstance(new, Visit) and looked_away(old, new):
-            turn.effects.append(StopFace(key, old.n, old.look))
+            called_off(old, turn)
 
 
 def _tell_anew(turn: Turn) -> None:
@@ -254,7 +254,8 @@ def _restarted(turn: Turn, event: e.Restarted) -> None:
     for rental_id, face, *_ in turn.machine.forgetting:
         turn.emit(EraseSecrets(rental_id, face))
     if event.epoch != turn.machine.epoch:
-        turn.put(replace(turn.machine, epoch=event.epoch))
+        copy = turn.machine.restored or turn.machine.epoch != ""
+        turn.put(replace(turn.machine, epoch=event.epoch, restored=copy))
     turn.record("machine.started", turn.layout.machine, boot=turn.now.boot)
     turn.urgent = True  # a start that is soon ended by force was a start
     servable.look_over(turn)  # the site file may be another one
@@ -285,13 +286,14 @@ def _device(turn: Turn, event: e.DeviceChanged) -> None:
 
 
 def _restored(turn: Turn, event: e.JournalRestored) -> None:
-    turn.put(replace(turn.machine, epoch=event.epoch))
+    turn.put(replace(turn.machine, epoch=event.epoch, restored=True))
     turn.record("machine.journal_restored", turn.layout.machine, epoch=event.epoch, why=event.why)
 
 
 def _clock_corrected(turn: Turn, event: e.ClockCorrected) -> None:
     """A record of its own: the floor of a start without trusted time is the newest one's."""
     turn.record("machine.clock_corrected", turn.layout.machine, back_s=round(event.back_s))
+    turn.urgent = True
 
 
 def _record_refused(turn: Turn, event: e.RecordRefused) -> None:

@@ -38,6 +38,7 @@ from fsm.visit_ways import (
 )
 from fsm.world import Turn
 
+MOVEMENTS = frozenset({"turn_left", "turn_right", "closer"})  # that a challenge asks for
 HARDWARE = "hardware"  # the liveness of a device that itself proves a living face
 
 
@@ -91,7 +92,7 @@ def look(visit: Visit, rental: Rental, turn: Turn) -> Visit:
         return visit
     turn.post("rental", rental.id, TryFace(visit.id))
     turn.emit(effects.CheckFace(visit.id, visit.n, visit.look + 1, rental.id, rental.face))
-    return replace(visit, facing=True, look=visit.look + 1, hint="")
+    return replace(visit, facing=True, look=visit.look + 1, hint="", challenged=False)
 
 
 def this_look(visit: Visit, event: FaceChecked | FaceHint, turn: Turn) -> bool:
@@ -99,12 +100,14 @@ def this_look(visit: Visit, event: FaceChecked | FaceHint, turn: Turn) -> bool:
 
 
 def hinted(visit: Visit, event: FaceHint, turn: Turn) -> Visit:
-    return replace(visit, hint=event.hint)
+    return replace(visit, hint=event.hint, challenged=visit.challenged or event.hint in MOVEMENTS)
 
 
 def face_checked(visit: Visit, event: FaceChecked, turn: Turn) -> Visit:
     turn.post("rental", event.rental, FaceResult(event.ok))
     turn.proceed = visit.id
+    result = "not_compared" if event.ok is None else "verified" if event.ok else "wrong"
+    turn.record("rental.face_checked", event.rental, terminal=visit.id, result=result, why=event.why or None)
     visit = replace(visit, facing=False, hint="")
     if event.ok:
         factor = LIVE_FACE if event.liveness == HARDWARE else FACE
@@ -290,6 +293,19 @@ def _window_of_booking(rental: Rental, turn: Turn) -> None:
 
 def ask_next(visit: Visit, event: Proceed, turn: Turn) -> Visit:
     return ask(visit, known_rental(visit, turn), turn)
+
+
+def called_off(before: Visit, turn: Turn) -> None:
+    """The person left, or needs it no more. The try is theirs again, unless they have seen what they had to do: whoever
+    could step away then for nothing would wait for the movements of a film.
+    """
+    turn.emit(effects.StopFace(before.id, before.n, before.look))
+    rental = turn.rental(before.rental or "")
+    if rental is None:
+        return
+    turn.record("rental.face_checked", rental.id, terminal=before.id, result="called_off")
+    if not before.challenged and rental.face_attempts > 0:
+        turn.put(replace(rental, face_attempts=rental.face_attempts - 1))
 
 
 def looked_away(before: Visit, after: Visit) -> bool:

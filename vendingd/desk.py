@@ -25,6 +25,7 @@ from vendingd.identity.keys import KeyRing, KeysError
 from vendingd.identity.passes import PassRead, read_pass
 from vendingd.identity.pin import PinFactor
 from vendingd.identity.policy import demands_text
+from vendingd.kernel.executor import FaceWord
 from vendingd.kernel.mailbox import Mailbox
 
 _log = logging.getLogger(__name__)
@@ -232,13 +233,13 @@ class Desk:
         )
 
 
-async def check_face(factor: FaceFactor, effect: CheckFace, hint: Callable[[str], None]) -> tuple[bool | None, str]:
-    """What the executor asks for: right, wrong, or None where nothing was compared; and the liveness."""
+async def check_face(factor: FaceFactor, effect: CheckFace, hint: Callable[[str], None]) -> FaceWord:
+    """What the executor asks for: right, wrong, or None where nothing was compared; the liveness; and why."""
     result = await factor.verify(effect.terminal, effect.rental, effect.sealed, hint)
     if result.finding is Finding.UNAVAILABLE:
         _log.warning("the face of rental %s was not compared: %s", effect.rental, result.detail)
-        return None, str(Liveness.NONE)
-    return result.finding is Finding.VERIFIED, str(result.liveness)
+        return None, str(Liveness.NONE), result.why
+    return result.finding is Finding.VERIFIED, str(result.liveness), result.why
 
 
 async def check_pin(factor: PinFactor, effect: CheckPin) -> bool | None:

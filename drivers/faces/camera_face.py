@@ -94,6 +94,10 @@ class CameraFaceOptions(Options):
         return self
 
 
+class InUse(DriverError):
+    """One person at a time."""
+
+
 class Source(Protocol):
     """A camera that can be opened."""
 
@@ -160,8 +164,13 @@ class CameraFace:
             watch = self._verification(template, hint)
             result = await self._watch(watch, watch.saw, timeout_s)
             return watch.timed_out() if result is None else result
+        except TemplateRefused as exc:
+            return FaceResult(FaceFinding.UNAVAILABLE, detail=str(exc), why="template")
+        except InUse as exc:
+            return FaceResult(FaceFinding.UNAVAILABLE, detail=str(exc), why="device_busy")
         except (DriverError, ValueError) as exc:
-            return FaceResult(FaceFinding.UNAVAILABLE, detail=str(exc)) if watch is None else watch.broken(str(exc))
+            assert watch is not None
+            return watch.broken(str(exc), "device_down")
         finally:
             if watch is not None:
                 self._earlier.extend(watch.replay.digests)
@@ -200,7 +209,7 @@ class CameraFace:
     async def _watch(self, watch: Watch, saw: Callable[[Look, float], T | None], timeout_s: float) -> T | None:
         """Feed frames to it until it has a result; None when time is up. Raises DriverError, and what `saw` does."""
         if self._in_use:
-            raise DriverError("another comparison is running before this camera")
+            raise InUse("another comparison is running before this camera")
         self._in_use = True
         slot = _Slot()
         found: list[T] = []

@@ -58,6 +58,7 @@ class Challenge:
         self._hits = 0
         self._wrong = 0
         self.failure = ""
+        self.other = False  # it failed by another movement than the one asked for
 
     @property
     def asks(self) -> str:
@@ -76,7 +77,7 @@ class Challenge:
         self._hits = self._hits + 1 if self._done(face) else 0
         self._wrong = self._wrong + 1 if self._other(face) else 0
         if self._wrong >= FRAMES:
-            self.failure = "another movement came"
+            self.failure, self.other = "another movement came", True
             return Progress.FAILED
         if self._hits < FRAMES:
             return Progress.GOING_ON

@@ -31,9 +31,11 @@ from drivers.faces.fm22x_jobs import (
     EYES_TRIES,
     Abandoned,
     Fm22xTrouble,
+    InUse,
     Job,
     Restarted,
     Template,
+    TemplateUnfit,
     hint_of,
     judge,
     mark_of,
@@ -134,7 +136,9 @@ class Fm22x:
             wanted = Template.read(template, FORMAT)
             return await self._do(lambda wire: self._verify(wire, wanted, hint, timeout_s))
         except DriverError as exc:
-            return FaceResult(FaceFinding.UNAVAILABLE, detail=f"{self.name}: {exc}")
+            why = "template" if isinstance(exc, TemplateUnfit) else "device_down"
+            why = "device_busy" if isinstance(exc, InUse) else why
+            return FaceResult(FaceFinding.UNAVAILABLE, detail=f"{self.name}: {exc}", why=why)
 
     async def enrol_face(self, name: str, *, hint: Callable[[str], None], timeout_s: float) -> bytes:
         """Enrol who stands there as an ordinary user. Raises DriverError; then nobody was enrolled, or it says so."""
@@ -153,7 +157,7 @@ class Fm22x:
         if self._down_because:
             raise DriverError(self._down_because)
         if self._waiting is not None or (self._running is not None and not self._running.abandoned):
-            raise DriverError("somebody else is before the module: one at a time")
+            raise InUse("somebody else is before the module: one at a time")
         self._waiting = job = Job(act, enrols=enrols, wake=self._wake.set)
         self._wake.set()
         return await job.done  # cancelled: whoever works on it finds out and resets the module
@@ -271,10 +275,10 @@ class Fm22x:
         self, wire: ByteWire, wanted: Template, hint: Callable[[str], None], timeout_s: float
     ) -> FaceResult:
         if wanted.device != self._identity:
-            raise DriverError("the template was made by another module")
+            raise TemplateUnfit("the template was made by another module")
         ends_mono = self._clock.monotonic() + timeout_s
         await self._free(wire)
-        result = FaceResult(FaceFinding.UNAVAILABLE, detail="no time to look")
+        result = FaceResult(FaceFinding.UNAVAILABLE, detail="no time to look", why="nobody")
         for _ in range(EYES_TRIES):
             seconds = min(255, int(ends_mono - self._clock.monotonic() + 0.5))
             if seconds < 1:
@@ -283,11 +287,12 @@ class Fm22x:
             reply, compared = await self._watch(Command.VERIFY, seconds, hint)
             if reply is None:
                 await self._abandon(wire)
-                return FaceResult(FaceFinding.UNAVAILABLE, detail="the module did not answer the comparison")
+                detail = "the module did not answer the comparison"
+                return FaceResult(FaceFinding.UNAVAILABLE, detail=detail, why="device_down")
             match = frames.read_match(reply.more) if reply.result == Result.OK else None
             if match is not None and match.uid == frames.NOBODY:
                 self._demo_seen = True
-                return FaceResult(FaceFinding.UNAVAILABLE, detail=DEMO)
+                return FaceResult(FaceFinding.UNAVAILABLE, detail=DEMO, why="demo_mode")
             result, word = judge(reply.result, match, wanted, compared=compared)
             if word:
                 hint(word)

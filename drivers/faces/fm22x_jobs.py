@@ -79,6 +79,14 @@ class Restarted(Exception):
     """The module has started anew and forgotten what it was asked."""
 
 
+class InUse(DriverError):
+    """One person at a time."""
+
+
+class TemplateUnfit(DriverError):
+    """The template is none of this module's; the message says why, without its contents."""
+
+
 class Abandoned(Exception):
     """Nobody waits for the job any more."""
 
@@ -130,14 +138,14 @@ class Template:
         except (ValueError, RecursionError):
             found = None
         if not isinstance(found, dict) or found.get("fmt") != form:
-            raise DriverError(f"the template is none of {form}")
+            raise TemplateUnfit(f"the template is none of {form}")
         uid, device, mark = found.get("uid"), found.get("device"), found.get("mark")
         if not isinstance(uid, int) or isinstance(uid, bool) or not FIRST_UID <= uid <= LAST_UID:
-            raise DriverError(f"the template's uid is no number from {FIRST_UID} to {LAST_UID}")
+            raise TemplateUnfit(f"the template's uid is no number from {FIRST_UID} to {LAST_UID}")
         if not isinstance(device, str) or not device:
-            raise DriverError("the template does not say in device by which module it was made")
+            raise TemplateUnfit("the template does not say in device by which module it was made")
         if not isinstance(mark, str) or not mark:  # a number alone is somebody else's once it is given again
-            raise DriverError("the template's mark is missing: enrol anew")
+            raise TemplateUnfit("the template's mark is missing: enrol anew")
         return cls(uid, device, mark)
 
     def written(self, form: str) -> bytes:
@@ -178,24 +186,30 @@ def judge(result: int, match: Match | None, wanted: Template, *, compared: bool)
     if result == Result.OK:
         return _judge_match(match, wanted)
     if result == Result.LIVENESS:
-        return FaceResult(FaceFinding.WRONG, detail=words_of(result)), "look_here"
+        return FaceResult(FaceFinding.WRONG, detail=words_of(result), why="not_alive"), "look_here"
     if result in (Result.UNKNOWN_USER, Result.REJECTED):
-        return FaceResult(FaceFinding.WRONG, detail=f"the face is not enrolled (result {result})"), ""
+        return FaceResult(
+            FaceFinding.WRONG, detail=f"the face is not enrolled (result {result})", why="not_enrolled"
+        ), ""
     if result == Result.TIMEOUT and compared:
-        return FaceResult(FaceFinding.WRONG, detail="a face stood before the module and was nobody's"), ""
-    return FaceResult(FaceFinding.UNAVAILABLE, detail=words_of(result)), ""
+        detail = "a face stood before the module and was nobody's"
+        return FaceResult(FaceFinding.WRONG, detail=detail, why="not_enrolled"), ""
+    why = "nobody" if result == Result.TIMEOUT else "device_down"
+    return FaceResult(FaceFinding.UNAVAILABLE, detail=words_of(result), why=why), ""
 
 
 def _judge_match(match: Match | None, wanted: Template) -> tuple[FaceResult, str]:
     if match is None:
-        return FaceResult(FaceFinding.UNAVAILABLE, detail="the module named nobody: its firmware is not known"), ""
+        detail = "the module named nobody: its firmware is not known"
+        return FaceResult(FaceFinding.UNAVAILABLE, detail=detail, why="device_down"), ""
     if match.uid != wanted.uid:
-        return FaceResult(FaceFinding.WRONG, "hardware", "another enrolled face"), ""
+        return FaceResult(FaceFinding.WRONG, "hardware", "another enrolled face", "another_face"), ""
     if mark_of(match.name) != wanted.mark:
-        return FaceResult(FaceFinding.WRONG, "hardware", "the number belongs to somebody else by now"), ""
+        detail = "the number belongs to somebody else by now"
+        return FaceResult(FaceFinding.WRONG, "hardware", detail, "another_face"), ""
     if match.eyes == Eyes.CLOSED:
-        return FaceResult(FaceFinding.WRONG, "hardware", "the eyes were closed"), "eyes_open"
+        return FaceResult(FaceFinding.WRONG, "hardware", "the eyes were closed", "eyes_closed"), "eyes_open"
     if match.eyes != Eyes.OPEN:
         detail = "the module does not say whether the eyes were open: its firmware is not known"
-        return FaceResult(FaceFinding.UNAVAILABLE, detail=detail), ""
+        return FaceResult(FaceFinding.UNAVAILABLE, detail=detail, why="device_down"), ""
     return FaceResult(FaceFinding.VERIFIED, "hardware"), ""

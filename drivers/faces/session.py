@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Set
 
 from drivers.faces.challenge import Below, Challenge, Progress
-from drivers.faces.gates import LOOK_HERE, MORE_LIGHT, ONE_PERSON, Look
+from drivers.faces.gates import CLOSER, HOLD_STILL, LOOK_HERE, MORE_LIGHT, ONE_PERSON, Look
 from drivers.faces.replay import Kind, Replay
 from drivers.faces.template import cosine, mean
 from drivers.ports import FaceFinding, FaceResult
@@ -31,6 +31,8 @@ ENROL_ALIKE = 0.6  # cosine of each enrolled frame and their mean
 
 _SAME_HINT_S = 4.0  # a sentence that stays on the screen need not be said again
 _NEXT_HINT_S = 0.8  # a word that flickers is not read
+
+_WHY_OF_WORD = {ONE_PERSON: "two_people", CLOSER: "too_far", MORE_LIGHT: "too_dark", HOLD_STILL: "blurred"}
 
 Say = Callable[[str], None]
 
@@ -56,10 +58,14 @@ class Hints:
 
 
 class Broken(Exception):
-    """The comparison is over without a match; `attempt` says whether a face was there that did not do."""
+    """The comparison is over without a match; `attempt` says whether a face was there that did not do.
 
-    def __init__(self, detail: str, *, attempt: bool) -> None:
+    `why` is one of `ports.FACE_WHYS`.
+    """
+
+    def __init__(self, detail: str, why: str, *, attempt: bool) -> None:
         super().__init__(detail)
+        self.why = why
         self.attempt = attempt
 
 
@@ -89,11 +95,11 @@ class Watch:
             return False
         kind = self.replay.saw(look.digest, look.thumb, at_mono)
         if kind is Kind.AGAIN:
-            raise Broken("the camera shows " + kind.value, attempt=True)
+            raise Broken("the camera shows " + kind.value, "replayed", attempt=True)
         if kind is Kind.SAME:
             self._stuck_mono = at_mono if self._stuck_mono is None else self._stuck_mono
             if at_mono - self._stuck_mono >= STUCK_S:
-                raise Broken("the camera shows one picture and no live one", attempt=False)
+                raise Broken("the camera shows one picture and no live one", "frozen_picture", attempt=False)
             return False
         self._stuck_mono = None
         if not look.comparable:
@@ -106,9 +112,9 @@ class Watch:
             if late and not away:
                 self.reset()
             else:
-                self._begin_anew("the face went away", attempt=False)
+                self._begin_anew("the face went away", "went_away", attempt=False)
         elif before is not None and not cosine(before.vector, look.vector) >= SAME_FACE:
-            self._begin_anew("the face became another one", attempt=True)
+            self._begin_anew("the face became another one", "face_changed", attempt=True)
         return True
 
     def count(self, look: Look, at_mono: float) -> bool:
@@ -129,10 +135,10 @@ class Watch:
         """Another face, or none for too long: what was collected is another's."""
         self.counted = []
 
-    def _begin_anew(self, why: str, *, attempt: bool) -> None:
+    def _begin_anew(self, detail: str, why: str, *, attempt: bool) -> None:
         self._restarts += 1
         if self._restarts > RESTARTS:
-            raise Broken(why, attempt=attempt)
+            raise Broken(detail, why, attempt=attempt)
         self.reset()
 
     def _word(self, word: str, at_mono: float) -> None:
@@ -172,18 +178,19 @@ class Verification(Watch):
         try:
             return self._take(look, at_mono)
         except Broken as why:
-            return self.broken(str(why), attempt=why.attempt)
+            return self.broken(str(why), why.why, attempt=why.attempt)
 
-    def broken(self, detail: str, *, attempt: bool = False) -> FaceResult:
+    def broken(self, detail: str, why: str, *, attempt: bool = False) -> FaceResult:
         """The result where it cannot go on: an attempt in any case once a movement was asked for."""
-        return self._result(FaceFinding.WRONG if attempt or self._asked else FaceFinding.UNAVAILABLE, detail)
+        return self._result(FaceFinding.WRONG if attempt or self._asked else FaceFinding.UNAVAILABLE, detail, why)
 
     def timed_out(self) -> FaceResult:
         """No attempt where nothing was asked for and nothing compared."""
         if self._asked:
-            return self.broken("the movements asked for did not come in time")
+            return self.broken("the movements asked for did not come in time", "no_movement")
         last = f"; last: {self.last_word}" if self.last_word else ""
-        return self.broken(f"no {FRAMES} good pictures of one face in time{last}")
+        why = _WHY_OF_WORD.get(self.last_word, "nobody")
+        return self.broken(f"no {FRAMES} good pictures of one face in time{last}", why)
 
     def reset(self) -> None:
         super().reset()
@@ -191,10 +198,10 @@ class Verification(Watch):
         self._challenge = None
 
     # ------------------------------------------------------------ inside
-    def _begin_anew(self, why: str, *, attempt: bool) -> None:
+    def _begin_anew(self, detail: str, why: str, *, attempt: bool) -> None:
         if self._asked:
-            raise Broken(why, attempt=True)
-        super()._begin_anew(why, attempt=attempt)
+            raise Broken(detail, why, attempt=True)
+        super()._begin_anew(detail, why, attempt=attempt)
 
     def _word(self, word: str, at_mono: float) -> None:
         """A movement that was asked for blurs and turns the face: no word against that."""
@@ -229,7 +236,8 @@ class Verification(Watch):
         progress = challenge.saw(look.face, at_mono)
         self.next_look_s = IN_CHALLENGE_S
         if progress is Progress.FAILED:
-            return self.broken(f"challenge: {challenge.failure}")
+            why = "other_movement" if challenge.other else "no_movement"
+            return self.broken(f"challenge: {challenge.failure}", why)
         self._met = progress is Progress.MET
         asks = LOOK_HERE if self._met else challenge.asks
         self._asked |= asks != LOOK_HERE
@@ -239,14 +247,14 @@ class Verification(Watch):
     def _compare(self, last: Look) -> FaceResult:
         """Once: the mean of the first frames, and the face that stands there now."""
         if not cosine(mean([one.vector for one in self.counted]), self._wanted) >= self._threshold:
-            return self._result(FaceFinding.WRONG, "not the face of the template")
+            return self._result(FaceFinding.WRONG, "not the face of the template", "another_face")
         if self._steps and not cosine(last.vector, self._wanted) >= THRESHOLD_FLOOR:  # one frame alone varies more
-            return self._result(FaceFinding.WRONG, "another face at the end than at the beginning")
+            return self._result(FaceFinding.WRONG, "another face at the end than at the beginning", "face_changed")
         return self._result(FaceFinding.VERIFIED)
 
-    def _result(self, finding: FaceFinding, detail: str = "") -> FaceResult:
+    def _result(self, finding: FaceFinding, detail: str = "", why: str = "") -> FaceResult:
         liveness = self.liveness if finding is FaceFinding.VERIFIED else "none"
-        return FaceResult(finding, liveness, detail)
+        return FaceResult(finding, liveness, detail, why)
 
 
 class Enrolment(Watch):
@@ -258,5 +266,5 @@ class Enrolment(Watch):
             return None
         made = mean([one.vector for one in self.counted])
         if not all(cosine(one.vector, made) >= ENROL_ALIKE for one in self.counted):
-            raise Broken("the pictures differ too much: once more, in even light", attempt=False)
+            raise Broken("the pictures differ too much: once more, in even light", "blurred", attempt=False)
         return made

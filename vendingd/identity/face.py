@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from drivers.ports import FACE_WHYS
 from vendingd.identity.factors import FactorResult, Finding, Liveness
 
 if TYPE_CHECKING:
@@ -91,11 +92,12 @@ class FaceFactor:
         """
         device = self._devices.get(terminal)
         if device is None:
-            return FactorResult(Finding.UNAVAILABLE, f"no device at terminal {terminal} looks at faces")
+            return FactorResult(Finding.UNAVAILABLE, f"no device at terminal {terminal} looks at faces", why="no_device")
         try:
             template = self._sealer.open(rental, PURPOSE, enrolled)
         except ValueError as defect:  # SealError is one
-            return FactorResult(Finding.UNAVAILABLE, f"the template of this rental cannot be opened: {defect}")
+            detail = f"the template of this rental cannot be opened: {defect}"
+            return FactorResult(Finding.UNAVAILABLE, detail, why="seal")
 
         def passed_on(word: str) -> None:
             if word in HINTS:
@@ -105,12 +107,15 @@ class FaceFactor:
             async with asyncio.timeout(self._timeout_s + GRACE_S):
                 result = await device.verify_face(template, hint=passed_on, timeout_s=self._timeout_s)
         except TimeoutError:
-            return FactorResult(Finding.UNAVAILABLE, f"the device did not answer within {self._timeout_s:g} s")
+            detail = f"the device did not answer within {self._timeout_s:g} s"
+            return FactorResult(Finding.UNAVAILABLE, detail, why="no_answer")
         try:
             liveness = Liveness(result.liveness)
         except ValueError:
             liveness = Liveness.NONE  # a word that nobody here knows proves nothing
-        return FactorResult(Finding(str(result.finding)), result.detail, liveness=liveness)
+        finding = Finding(str(result.finding))
+        why = result.why if result.why in FACE_WHYS else "unknown"  # records take no text of a device
+        return FactorResult(finding, result.detail, liveness=liveness, why="" if finding is Finding.VERIFIED else why)
 
     async def forget(self, rental: str, enrolled: str) -> None:
         """Erase what devices themselves keep of it. Raises DriverError where one cannot be asked now."""

@@ -28,14 +28,15 @@ class Liveness(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FactorResult:
-    """`detail` is for technicians, `hint` a code that the screen turns into a word ("come closer"). Nothing
-    secret.
+    """`detail` is for technicians, `hint` a code that the screen turns into a word ("come closer"), `why` one for the
+    record. Nothing secret.
     """
 
     finding: Finding
     detail: str = ""
     hint: str = ""
     liveness: Liveness = Liveness.NONE
+    why: str = ""
 
 
 Presented_contra = TypeVar("Presented_contra", contravariant=True)

@@ -25,12 +25,13 @@ GRACE_S = 5.0  # past not_after: a pulse that began in time may still be going o
 FORGET_FIRST_S, FORGET_MOST_S = 2.0, 600.0  # between tries to have a device forget a face
 
 CheckPin = Callable[[f.CheckPin], Awaitable[bool | None]]
-CheckFace = Callable[[f.CheckFace, Callable[[str], None]], Awaitable[tuple[bool | None, str]]]
+FaceWord = tuple[bool | None, str, str]  # right, wrong or None for not compared; the liveness; why not right
+CheckFace = Callable[[f.CheckFace, Callable[[str], None]], Awaitable[FaceWord]]
 ForgetFace = Callable[[str, str], Awaitable[None]]
 
 
-async def _no_face(effect: f.CheckFace, hint: Callable[[str], None]) -> tuple[bool | None, str]:
-    return None, "none"
+async def _no_face(effect: f.CheckFace, hint: Callable[[str], None]) -> FaceWord:
+    return None, "none", "no_device"
 
 
 async def _nothing_kept(rental: str, sealed: str) -> None:
@@ -38,7 +39,7 @@ async def _nothing_kept(rental: str, sealed: str) -> None:
 
 
 class Executor:
-    """`locks` and `gates`: bay -> (device, channel). `check_face` gives right, wrong or None, and the liveness."""
+    """`locks` and `gates`: bay -> (device, channel). `check_face` gives a `FaceWord`."""
 
     def __init__(
         self,
@@ -174,15 +175,15 @@ class Executor:
             self._tell(FaceHint(effect.terminal, effect.visit, effect.look, effect.rental, word))
 
         try:
-            ok, liveness = await self._check_face(effect, hint)
+            ok, liveness, why = await self._check_face(effect, hint)
         except asyncio.CancelledError:
             raise
         except Exception:  # noqa: BLE001 - a driver's defect must still have its one outcome
             _log.exception("a driver raised while comparing a face")
-            ok, liveness = None, "none"
+            ok, liveness, why = None, "none", "driver_failed"
         if self._looking.get(effect.terminal, (0, 0, None))[:2] == (effect.visit, effect.look):
             del self._looking[effect.terminal]
-        self._say(FaceChecked(effect.terminal, effect.visit, effect.look, effect.rental, ok, liveness))
+        self._say(FaceChecked(effect.terminal, effect.visit, effect.look, effect.rental, ok, liveness, why))
 
     async def _forget(self, rental: str, sealed: str) -> None:
         """Until the device has; after a restart the domain asks again."""

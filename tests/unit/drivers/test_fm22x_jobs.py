@@ -58,6 +58,23 @@ def test_what_counts_as_an_attempt(result: int, compared: bool, finding: FaceFin
     assert judge(result, None, WANTED, compared=compared)[0].finding is finding
 
 
+@pytest.mark.parametrize(
+    ("result", "match", "why"),
+    [
+        (Result.OK, Match(7, b"ref", 0xC8), ""),
+        (Result.OK, Match(7, b"ref", 0xCC), "eyes_closed"),
+        (Result.OK, Match(8, b"ref", 0xC8), "another_face"),
+        (Result.OK, Match(7, b"other", 0xC8), "another_face"),
+        (Result.LIVENESS, None, "not_alive"),
+        (Result.UNKNOWN_USER, None, "not_enrolled"),
+        (Result.TIMEOUT, None, "nobody"),
+        (Result.CAMERA, None, "device_down"),
+    ],
+)
+def test_why_it_did_not_verify_is_a_word_for_the_record(result: int, match: Match | None, why: str) -> None:
+    assert judge(result, match, WANTED, compared=False)[0].why == why
+
+
 def test_every_state_that_somebody_can_change_has_a_word() -> None:
     assert set(FaceState) - set(HINTS) == {FaceState.NORMAL, FaceState.EYES_OPEN}
     assert hint_of(0) == hint_of(-1) == hint_of(999) == ""

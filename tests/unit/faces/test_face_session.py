@@ -11,7 +11,7 @@ from drivers.faces.challenge import STEP_S, TURN_LEFT, TURN_RIGHT
 from drivers.faces.gates import CLOSER, HOLD_STILL, LOOK_HERE, MORE_LIGHT, ONE_PERSON, Look
 from drivers.faces.session import FRAMES_ENROL, Broken, Enrolment, Hints, Verification
 from drivers.faces.template import cosine
-from drivers.ports import FaceFinding, FaceResult
+from drivers.ports import FACE_WHYS, FaceFinding, FaceResult
 from tests.unit.faces.looks import bad, empty, good, vector
 
 
@@ -324,13 +324,13 @@ def test_whoever_is_gone_after_a_movement_was_asked_for_has_had_the_attempt(word
     rig.until_asked()
     rig.see(*(bad(word) if word else empty() for _ in range(30)), every=0.2)
     assert rig.watch.timed_out().finding is FaceFinding.WRONG
-    assert rig.watch.broken("the camera is gone").finding is FaceFinding.WRONG
+    assert rig.watch.broken("the camera is gone", "device_down").finding is FaceFinding.WRONG
 
 
 def test_before_a_movement_was_asked_for_nothing_was_learnt_and_nothing_counts() -> None:
     rig = Rig(steps=2)
     rig.see(good(), good(), good(), good())
-    assert rig.watch.broken("the camera is gone").finding is FaceFinding.UNAVAILABLE
+    assert rig.watch.broken("the camera is gone", "device_down").finding is FaceFinding.UNAVAILABLE
     assert rig.watch.timed_out().finding is FaceFinding.UNAVAILABLE
 
 
@@ -352,6 +352,39 @@ def test_blur_of_a_movement_does_not_overwrite_what_is_asked() -> None:
     rig.now += 1
     rig.see(bad(ONE_PERSON))
     assert rig.said[-1] == ONE_PERSON
+
+
+# ---------------------------------------------------------------- why
+@pytest.mark.parametrize(
+    ("looks", "why"),
+    [
+        (lambda: [good(1)] * 1 + [good(1), good(1)], "another_face"),
+        (lambda: [good(0), good(1), good(0)], "face_changed"),
+        (lambda: [STILL] * 20, "frozen_picture"),
+        (lambda: [empty()] * 20, "nobody"),
+        (lambda: [bad(ONE_PERSON) for _ in range(20)], "two_people"),
+        (lambda: [bad(MORE_LIGHT) for _ in range(20)], "too_dark"),
+        (lambda: [bad(CLOSER) for _ in range(20)], "too_far"),
+        (lambda: [bad(HOLD_STILL) for _ in range(20)], "blurred"),
+        (lambda: [good(), *[empty()] * 8, good(), *[empty()] * 8, good()], "went_away"),
+    ],
+)
+def test_why_it_did_not_verify_is_a_word_for_the_record(looks: Callable[[], list[Look]], why: str) -> None:
+    rig = Rig()
+    for look in looks():
+        if rig.result is None:
+            rig.see(look)
+    assert (rig.result or rig.watch.timed_out()).why == why
+    assert why in FACE_WHYS
+
+
+@pytest.mark.parametrize(("nose", "why"), [(-0.45, "other_movement"), (0.0, "no_movement")])
+def test_why_a_challenge_failed(nose: float, why: str) -> None:
+    rig = Rig(steps=1, draws=[0])
+    rig.until_asked()
+    while rig.see(good(nose=nose)) is None:
+        pass
+    assert rig.result is not None and rig.result.why == why
 
 
 # ---------------------------------------------------------------- enrolment

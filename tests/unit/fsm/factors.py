@@ -60,10 +60,10 @@ def looking(m: Bench) -> CheckFace | None:
     return None
 
 
-def face(m: Bench, ok: bool | None, liveness: str = "none") -> Step:
+def face(m: Bench, ok: bool | None, liveness: str = "none", why: str = "") -> Step:
     """The device's word on the newest comparison, whoever still waits for it."""
     check = next(f for f in reversed(m.effects) if isinstance(f, CheckFace))
-    return m.tell(e.FaceChecked(check.terminal, check.visit, check.look, check.rental, ok, liveness))
+    return m.tell(e.FaceChecked(check.terminal, check.visit, check.look, check.rental, ok, liveness, why))
 
 
 def looks(m: Bench) -> int:

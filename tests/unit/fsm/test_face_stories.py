@@ -98,6 +98,53 @@ def test_three_faces_then_another_factor() -> None:
     assert refusals(m) == ["wrong_face"] * 3 and [d["attempt"] for d in said(m, "rental.face_tried")] == [1, 2, 3]
 
 
+def test_what_each_comparison_came_to_is_recorded_with_its_reason() -> None:
+    m = booked()
+    m.show()
+    face(m, ok=False, why="not_alive")
+    m.show()
+    face(m, ok=None, why="two_people")
+    m.show()
+    m.tell(e.Left("front"))
+    m.show()
+    face(m, ok=True)
+    checked = said(m, "rental.face_checked")
+    assert [(one["result"], one.get("why")) for one in checked] == [
+        ("wrong", "not_alive"),
+        ("not_compared", "two_people"),
+        ("called_off", None),
+        ("verified", None),
+    ]
+    assert all(one["terminal"] == "front" for one in checked)
+
+
+@pytest.mark.parametrize(
+    ("hints", "tries"), [([], 0), (["look_here"], 0), (["look_here", "turn_left", "look_here"], 1), (["closer"], 1)]
+)
+def test_whoever_leaves_before_a_movement_was_asked_for_has_had_no_try(hints: list[str], tries: int) -> None:
+    m = booked()
+    m.show()
+    assert m.rental().face_attempts == 1, "counted before the camera looks"
+    check = looking(m)
+    assert check is not None
+    for hint in hints:
+        m.tell(e.FaceHint("front", check.visit, check.look, "r1", hint))
+    m.tell(e.Left("front"))
+    assert m.rental().face_attempts == tries and looking(m) is None
+
+
+def test_a_movement_asked_for_in_one_comparison_is_not_held_against_the_next() -> None:
+    m = booked()
+    m.show()
+    check = looking(m)
+    assert check is not None
+    m.tell(e.FaceHint("front", check.visit, check.look, "r1", "turn_left"))
+    face(m, ok=False)
+    m.show()
+    m.tell(e.Left("front"))
+    assert m.rental().face_attempts == 1
+
+
 def test_a_try_is_durable_before_anything_is_compared() -> None:
     """Pulling the plug wins no further tries."""
     m = booked()

@@ -88,6 +88,13 @@ def test_the_devices_word(finding: FaceFinding, liveness: str, expected: tuple[F
     assert eye.seen == [(TEMPLATE, 5.0)]
 
 
+@pytest.mark.parametrize(
+    ("told", "why"), [("not_alive", "not_alive"), ("score 0.93 of user 7", "unknown"), ("", "unknown")]
+)
+def test_only_words_that_a_record_knows_are_passed_on(told: str, why: str) -> None:
+    assert verify(Eye(FaceResult(FaceFinding.WRONG, why=told))).why == why
+
+
 def test_only_words_that_a_screen_knows_are_passed_on() -> None:
     eye = Eye(FaceResult(FaceFinding.VERIFIED), ("closer", "score 0.93 of user 7", "one_person"))
     verify(eye)

@@ -9,7 +9,7 @@ from drivers.ports import DriverError, Outcome, Sent
 from fsm.effects import CheckFace, CheckPin, EraseSecrets, StopFace, Unlock
 from fsm.events import Event, FaceChecked, FaceForgotten, FaceHint, PinChecked, UnlockOutcome
 from tests.unit.virtual import LoopClock, simulate
-from vendingd.kernel.executor import GRACE_S, Executor
+from vendingd.kernel.executor import GRACE_S, Executor, FaceWord
 
 
 class Device:
@@ -118,11 +118,11 @@ class Faces:
     def __init__(self, failures: int = 0) -> None:
         self.begun: list[CheckFace] = []
         self.called_off: list[CheckFace] = []
-        self.word: asyncio.Future[tuple[bool | None, str]] | None = None
+        self.word: asyncio.Future[FaceWord] | None = None
         self.failures = failures
         self.tried = 0
 
-    async def check(self, effect: CheckFace, hint: Callable[[str], None]) -> tuple[bool | None, str]:
+    async def check(self, effect: CheckFace, hint: Callable[[str], None]) -> FaceWord:
         self.begun.append(effect)
         hint("closer")
         self.word = asyncio.get_running_loop().create_future()
@@ -169,7 +169,7 @@ def test_a_face_is_compared_and_its_hints_are_told() -> None:
         executor.perform(FIRST)
         await asyncio.sleep(1)
         assert faces.word is not None
-        faces.word.set_result((True, "challenge"))
+        faces.word.set_result((False, "challenge", "no_movement"))
         await asyncio.sleep(1)
         executor.perform(StopFace("front", 3, 1))  # too late: it is over
         await asyncio.sleep(1)
@@ -177,7 +177,7 @@ def test_a_face_is_compared_and_its_hints_are_told() -> None:
 
     assert simulate(story()) == [
         FaceHint("front", 3, 1, "r1", "closer"),
-        FaceChecked("front", 3, 1, "r1", True, "challenge"),
+        FaceChecked("front", 3, 1, "r1", False, "challenge", "no_movement"),
     ]
 
 
@@ -226,7 +226,7 @@ def test_a_driver_that_raises_has_compared_nothing() -> None:
         await asyncio.sleep(1)
         return told
 
-    assert simulate(story())[-1] == FaceChecked("front", 3, 1, "r1", None, "none")
+    assert simulate(story())[-1] == FaceChecked("front", 3, 1, "r1", None, "none", "driver_failed")
 
 
 def test_after_the_journal_was_away_nobody_is_looked_at() -> None:
