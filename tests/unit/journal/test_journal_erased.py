@@ -76,7 +76,12 @@ def test_whoever_reads_is_not_waited_for(path: Path) -> None:
     with closing(connect(path)) as reader:
         reader.execute("BEGIN")
         assert HOLDER in reader.execute("SELECT data FROM state").fetchone()[0]
+        said: list[str] = []
+        assert writer._db is not None
+        writer._db.set_trace_callback(said.append)
         commit(writer, row("r1", b""), wipe=True)
+        emptying = said.index("PRAGMA wal_checkpoint(TRUNCATE)")
+        assert said[emptying - 1] == "PRAGMA busy_timeout = 0" and said[emptying + 1] != said[emptying - 1]
         assert "journal.db-wal" in holding(path), "it is being read"
         assert HOLDER in reader.execute("SELECT data FROM state").fetchone()[0]
         commit(writer, row("r2", b"another"))
