@@ -270,6 +270,8 @@ def key_file(one: KeyFile) -> Finding:
         return Finding(what, FAIL, f"there is no {path}: {lost}", one.makes)
     except OSError as why:
         return Finding(what, WARN, f"{path}: {why.strerror}", "Use sudo.")
+    if not stat.S_ISREG(found.st_mode):
+        return Finding(what, FAIL, f"{path} is no file", one.makes)
     mode = stat.S_IMODE(found.st_mode)
     if one.private and mode & 0o077:
         advice = f"`sudo chmod 600 {path}`, and consider it known."

@@ -140,6 +140,14 @@ def test_a_missing_key_says_what_makes_it(tmp_path: Path, capsys: pytest.Capture
     assert code == EXIT_CONFIG and "badge-key --out" in err
 
 
+def test_a_folder_is_no_key(tmp_path: Path) -> None:
+    path = site(tmp_path)
+    (tmp_path / "badge.key").unlink()
+    (tmp_path / "badge.key").mkdir()
+    one = found(path)["badge.key"]
+    assert one.level == "fail" and "is no file" in one.detail and "badge-key" in one.advice
+
+
 def test_a_readers_key_is_a_warning_for_it_takes_down_that_reader_alone(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
