@@ -46,7 +46,8 @@ def may_be_out(visit: Visit, event: Credential, turn: Turn) -> bool:
     """By this machine's books it never left, and yet its holder may bring it: a journal may be an older copy.
 
     Its asset is in no bay here; and somebody has asked to bring something back, the directory says that they have
-    it, or it is missed here and nobody else is known to have it. Of a class, nobody can tell which: it is asked for.
+    it, or the journal is such a copy, misses it, and knows of nobody else who has it. Of a class, nobody can tell
+    which it is: that is asked for.
     """
     rental = turn.rental(event.rental)
     if rental is not None and (rental.state not in NOT_OUT or rental.grant is not None):
@@ -59,7 +60,7 @@ def may_be_out(visit: Visit, event: Credential, turn: Turn) -> bool:
         return False
     if return_asked(visit, turn) or known.rental == event.rental:
         return True
-    return _missed(asset, turn) and not turn.rentals_out_with(asset)
+    return turn.machine.restored and _missed(asset, turn) and not turn.rentals_out_with(asset)
 
 
 def _missed(asset: str, turn: Turn) -> bool:

@@ -19,11 +19,13 @@ READY, BOOKED, RETURNED, RETURNING = (
 UNWATCHED: dict[str, Any] = {"presence": False, "tag": False}
 
 
-def restored(**site: Any) -> Bench:
+def restored(said: bool = True, **site: Any) -> Bench:
     """The books say that r1 has not been here; its car1 is gone, as the start finds out."""
     m = bench(cars={"b1": "car1", "b2": "car2"}, **site)
     m.book()
     m.crash()
+    if said:
+        m.tell(e.JournalRestored("epoch-2", "eve: card replaced"))
     m.recover("b1", **m.closed_with(None))
     m.recover_rest()
     assert [one.kind for one in m.world.of["incident"].values()] == ["asset_missing"]
@@ -110,6 +112,7 @@ def test_a_stuck_bay_sends_it_to_another() -> None:
     m = bench(cars={"b1": "car1"})
     m.book()
     m.crash()
+    m.tell(e.JournalRestored("epoch-2", "eve: card replaced"))
     m.recover("b1", **m.closed_with(None))
     m.recover_rest()
     assert m.show().refused is None
@@ -144,6 +147,25 @@ def test_without_the_return_key_a_car_that_another_has_is_no_return() -> None:
     assert m.show().refused is None, "who asks for it may put it in"
     closed(m, "b1", "car1")
     assert m.rental("r0").state is m.rental("r1").state is RETURNED
+
+
+def test_what_is_missed_by_a_journal_that_is_no_copy_was_not_taken_by_its_holder() -> None:
+    m = restored(said=False)
+    assert m.show().refused == "asset_not_here", "it is gone, and they have not had it"
+    m.wait(20)
+    ask(m)
+    assert m.show().refused is None, "who asks for it may put it in all the same"
+
+
+def test_a_new_epoch_found_at_the_start_is_a_restore() -> None:
+    m = bench()
+    m.tell(e.Restarted(epoch="a1b2"))
+    m.recover_rest()
+    assert not m.world.machine.restored, "the first is none"
+    m.tell(e.Restarted(epoch="a1b2"))
+    assert not m.world.machine.restored
+    m.tell(e.Restarted(epoch="c3d4"))
+    assert m.world.machine.restored
 
 
 def test_with_its_car_inside_the_return_key_changes_nothing() -> None:
