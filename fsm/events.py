@@ -181,6 +181,25 @@ class ForgetRental(Request):
     force: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class FaceByHand(Request):
+    """A technician has a terminal's device enrol who stands there, or forget somebody; `act`: enrol or forget."""
+
+    terminal: str
+    act: str
+    who: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class FaceByHandDone(Fact):
+    """The device did it."""
+
+    terminal: str
+    act: str
+    who: str
+
+
 # ================================================================ from the cloud
 @dataclass(frozen=True, slots=True)
 class Instruction(Request):

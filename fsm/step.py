@@ -13,14 +13,14 @@ from typing import Any
 from fsm import across, feed, rental, servable, visit, visit_end
 from fsm import bay as bays
 from fsm import events as e
-from fsm.effects import Effect, EraseSecrets, StopFace
+from fsm.effects import Effect, EraseSecrets
 from fsm.model import Alarm, Bay, BayState, Now, Purpose, Rental, RentalState, Sensed, Visit, VisitState, armed
 from fsm.outcome import settle_instruction
 from fsm.rental_booking import made_up
 from fsm.rental_incident import bay_gone
 from fsm.rental_waiting import rests, told_anew
 from fsm.table import Defect, Refused, Table
-from fsm.technician import resolve_incident, set_availability, set_contents
+from fsm.technician import face_by_hand, face_by_hand_done, resolve_incident, set_availability, set_contents
 from fsm.values import replace
 from fsm.visit_factors import called_off, looked_away
 from fsm.world import Changes, Record, Turn, World
@@ -435,6 +435,8 @@ _ENTRANCES: dict[type[e.Event], Callable[[Turn, Any], None]] = {
     e.ResolveIncident: resolve_incident,
     e.ResetAttempts: _reset_attempts,
     e.ForgetRental: _forget_rental,
+    e.FaceByHand: face_by_hand,
+    e.FaceByHandDone: face_by_hand_done,
     e.Deliver: _deliver,
     e.Acknowledged: _acknowledged,
     e.Tick: _nothing,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fsm import across
 from fsm import events as e
 from fsm.bay_custody import end_lapsed, tagged
-from fsm.model import Alarm, BayState, Incident, Occupancy, Rental, RentalState
+from fsm.model import Alarm, BayState, Incident, Occupancy, Rental, RentalState, VisitState
 from fsm.table import Refused
 from fsm.values import replace
 from fsm.world import Turn
@@ -13,6 +13,18 @@ from fsm.world import Turn
 OUTCOMES = ("ready", "on_trip", "returned", "cancelled", "purchased", "closed")
 NEEDS_INSIDE = frozenset({"ready", "returned", "cancelled"})  # a pass no longer brings back what is out then
 NEEDS_OUT = frozenset({"on_trip", "purchased"})  # the next pass of its class would hand out what is inside
+
+
+def face_by_hand(turn: Turn, event: e.FaceByHand) -> None:
+    """Not while somebody is served there: the device has one pair of eyes. Journalled before anything is done."""
+    if turn.visit(event.terminal).state not in (VisitState.IDLE, VisitState.FAREWELL):
+        raise Refused("in_progress", f"somebody is at {event.terminal}; again when they have gone")
+    turn.record(f"face.{event.act}_asked", event.terminal, who=event.who, reason=event.reason)
+    turn.urgent = True
+
+
+def face_by_hand_done(turn: Turn, event: e.FaceByHandDone) -> None:
+    turn.record({"enrol": "face.enrolled", "forget": "face.forgotten"}[event.act], event.terminal, who=event.who)
 
 
 def set_contents(turn: Turn, event: e.SetContents) -> None:

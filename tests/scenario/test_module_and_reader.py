@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.scenario.stand import CARS, TOWER, Stand
+from tests.scenario.test_incidents import ctl
 
 KEY = bytes(range(32))
 CARD, OTHER = "nfc:04112233", "nfc:0511223344AABB"
@@ -55,6 +57,26 @@ def test_the_enrolled_face_opens_and_another_does_not(make: Make, tmp_path: Path
     m.show(text)
     m.unlocked("bay-1")
     assert m.pulses() == 1
+
+
+def test_who_is_enrolled_at_the_machine_is_let_in_and_forgotten_with_the_last_booking(
+    make: Make, tmp_path: Path
+) -> None:
+    m = ready(make, tmp_path)
+    m.plant.act("show_face", terminal="front", person="zoe", seconds=60)
+    file = tmp_path / "zoe.json"
+    ctl(m, "face", "enrol", "front", "--name", "r-zoe", "--out", str(file), "--reason", "at the desk")
+    made = json.loads(file.read_text())
+    assert made["fmt"] == "fm22x-user" and made["device"] == "HLK-7" and "zoe" not in json.dumps(made)
+    more = {"pin": "4071", "pin_m": 7168, "pin_t": 5, "override": {"face": made}}
+    m.book("r1", "car-1", demands=["pass+live-face", "pass+pin"], **more)
+    text = m.book("r2", "car-2", demands=["pass+live-face", "pass+pin"], **more)
+    ctl(m, "face", "forget", "front", str(file), "--reason", "tidying", code=3)
+    m.cloud.act("cancel", rental="r1")
+    m.heard("rental.secrets_erased", "r1")
+    m.show(text)
+    m.unlocked("bay-2")
+    assert m.heard("rental.identified", "r2")["data"]["liveness"] == "hardware"
 
 
 def test_the_badge_of_the_reservation_is_asked_for_beside_the_pass(make: Make, tmp_path: Path) -> None:

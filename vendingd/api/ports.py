@@ -24,6 +24,16 @@ class FrontDesk(Protocol):
     def pin(self, terminal: str, digits: str, at_mono: float) -> asyncio.Future[Step]: ...
 
 
+class FaceKeeper(Protocol):
+    """Has the device at a terminal enrol and forget; see `vendingd.identity.face.FaceFactor`."""
+
+    async def enrol_at(self, terminal: str, name: str, hint: Callable[[str], None], *, timeout_s: float) -> str: ...
+
+    def user_at(self, terminal: str, template: str) -> str | None: ...
+
+    async def forget_at(self, terminal: str, template: str) -> None: ...
+
+
 class Senses(Protocol):
     @property
     def devices(self) -> Mapping[str, DeviceStatus]:
@@ -77,6 +87,9 @@ class Machine(Protocol):
 
     @property
     def desk(self) -> FrontDesk: ...
+
+    @property
+    def faces(self) -> FaceKeeper: ...
 
     @property
     def layout(self) -> Layout: ...

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-from vendingd.api import privacy, reads, streams, terminals, writes
+from vendingd.api import faces, privacy, reads, streams, terminals, writes
 from vendingd.api.calls import Call, Download, Stream
 from vendingd.api.http import Response
 from vendingd.api.peers import Access
@@ -52,6 +52,8 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "/v1/rentals/{rental}/reset-attempts", writes.reset_attempts),
     Route("GET", "/v1/rentals/{rental}/kept", privacy.kept),
     Route("POST", "/v1/rentals/{rental}/erase", privacy.erase),
+    Route("POST", f"{_T}/face/enrol", faces.enrol),
+    Route("POST", f"{_T}/face/forget", faces.forget),
     Route("GET", "/v1/alarms", reads.alarms),
     Route("POST", "/v1/alarms/clear", writes.clear_alarm),
     Route("GET", "/v1/incidents", reads.incidents),

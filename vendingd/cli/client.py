@@ -58,9 +58,9 @@ class Client:
             if after is None:
                 return
 
-    def follow(self, path: str) -> Iterator[dict[str, Any]]:
-        """The items of a stream. The daemon never ends one but when it stops: then CliError."""
-        connection, answer = self._open("GET", path, None, None)
+    def follow(self, path: str, body: Mapping[str, Any] | None = None) -> Iterator[dict[str, Any]]:
+        """The items of a stream; with a body of one that is begun by it. CliError where it ends by itself."""
+        connection, answer = self._open("GET" if body is None else "POST", path, body, None)
         try:
             while line := answer.readline():
                 yield json.loads(line)

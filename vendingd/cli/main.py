@@ -33,6 +33,8 @@ COMMANDS = {
     "reset_attempts": "acting",
     "export_kept": "privacy",
     "erase_kept": "privacy",
+    "face_enrol": "faces",
+    "face_forget": "faces",
     "journal": "stored",
     "verify": "stored",
     "backup": "stored",

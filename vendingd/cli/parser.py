@@ -63,6 +63,7 @@ def build(environment: Mapping[str, str] = os.environ) -> argparse.ArgumentParse
     _bays(commands, add)
     _rentals(commands, add)
     _privacy(commands, add)
+    _faces(commands, add)
     _alarms(commands, add)
     _journal(commands, add)
     _offline(commands, add)
@@ -151,6 +152,19 @@ def _privacy(commands: Any, add: Add) -> None:
     erase.add_argument("rental", metavar="ID")
     erase.add_argument("--force", action="store_true", help="also what is still needed to hand out or bring back")
     _reason(erase)
+
+
+def _faces(commands: Any, add: Add) -> None:
+    group = _group(add(commands, "face", None, "who is enrolled at a terminal's face device"), required=True)
+    enrol = add(group, "enrol", "face_enrol", "enrol who stands at a terminal, and print the template")
+    enrol.add_argument("terminal", metavar="TERMINAL")
+    enrol.add_argument("--name", required=True, metavar="REF", help="a reference that occurs once, not a person's name")
+    enrol.add_argument("--out", type=Path, metavar="FILE", help="a new file for the template, mode 0600")
+    _reason(enrol)
+    forget = add(group, "forget", "face_forget", "have the device forget whom a template names")
+    forget.add_argument("terminal", metavar="TERMINAL")
+    forget.add_argument("file", type=Path, metavar="FILE", help="the template, as `face enrol` printed it")
+    _reason(forget)
 
 
 def _alarms(commands: Any, add: Add) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from drivers.ports import FACE_WHYS
+from drivers.ports import FACE_WHYS, DriverError
 from vendingd.identity.factors import FactorResult, Finding, Liveness
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ HINTS = frozenset(
         "turn_right", "eyes_open",
     }
 )  # fmt: skip
+ENROL_HINTS = frozenset({"look_down", "look_up"})
 
 
 class FaceError(ValueError):
@@ -92,7 +93,9 @@ class FaceFactor:
         """
         device = self._devices.get(terminal)
         if device is None:
-            return FactorResult(Finding.UNAVAILABLE, f"no device at terminal {terminal} looks at faces", why="no_device")
+            return FactorResult(
+                Finding.UNAVAILABLE, f"no device at terminal {terminal} looks at faces", why="no_device"
+            )
         try:
             template = self._sealer.open(rental, PURPOSE, enrolled)
         except ValueError as defect:  # SealError is one
@@ -117,6 +120,38 @@ class FaceFactor:
         why = result.why if result.why in FACE_WHYS else "unknown"  # records take no text of a device
         return FactorResult(finding, result.detail, liveness=liveness, why="" if finding is Finding.VERIFIED else why)
 
+    # ------------------------------------------------ by a technician's hand
+    async def enrol_at(self, terminal: str, name: str, hint: Callable[[str], None], *, timeout_s: float) -> str:
+        """The template (JSON text) of who stands there. Raises DriverError with a reason for a technician."""
+
+        def passed_on(word: str) -> None:
+            if word in HINTS | ENROL_HINTS:
+                hint(word)
+
+        made = await self._at(terminal).enrol_face(name, hint=passed_on, timeout_s=timeout_s)
+        return made.decode()
+
+    def user_at(self, terminal: str, template: str) -> str | None:
+        """Whom the device there keeps for this template, as in `Enrolled.user`. Raises FaceError."""
+        device = self._at(terminal)
+        if _format_of(template) not in device.formats:
+            raise FaceError("fmt: of another kind of device")
+        judged = device.judge_face(template.encode(), from_utc=0.0)
+        if judged.unfit in (MALFORMED, "other_device"):
+            raise FaceError(judged.detail)
+        return self._sealer.pseudonym(PURPOSE, judged.user) if judged.user else None
+
+    async def forget_at(self, terminal: str, template: str) -> None:
+        """Raises DriverError where the device cannot be asked now."""
+        await self._at(terminal).forget_face(template.encode())
+
+    def _at(self, terminal: str) -> FaceVerifier:
+        device = self._devices.get(terminal)
+        if device is None:
+            raise DriverError(f"no device at terminal {terminal} looks at faces")
+        return device
+
+    # ------------------------------------------------ over
     async def forget(self, rental: str, enrolled: str) -> None:
         """Erase what devices themselves keep of it. Raises DriverError where one cannot be asked now."""
         try:

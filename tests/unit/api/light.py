@@ -12,7 +12,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from drivers.ports import DeviceStatus
+from drivers.ports import DeviceStatus, DriverError, FaceJudgement, FaceResult
 from fsm import events as e
 from fsm.effects import Effect
 from fsm.model import Aggregate, Bay, BaySpec, Layout, Now, Rental, TerminalSpec
@@ -22,7 +22,9 @@ from vendingd.api.connection import Limits
 from vendingd.api.peers import Doorkeeper
 from vendingd.api.server import ApiServer
 from vendingd.desk import Desk, Keys, Terminals
+from vendingd.identity.face import FaceFactor
 from vendingd.identity.keys import KeyRing
+from vendingd.identity.seal import Sealer
 from vendingd.journal.api import Committed, Store, StoreError
 from vendingd.journal.memory import MemoryStore
 from vendingd.kernel.mailbox import Mailbox
@@ -39,7 +41,7 @@ def layout(bays: int = 3) -> Layout:
         machine="m1",
         site="west",
         bays={s.id: s for s in specs},
-        terminals={"front": TerminalSpec(id="front")},
+        terminals={"front": TerminalSpec(id="front", face_formats=frozenset({"eye"}))},
         policy=Policy({"*": (frozenset({"pass"}),)}),
     )
 
@@ -75,6 +77,45 @@ class LightSite:
     )
 
 
+class Eye:
+    """A device that keeps whom it enrols, after the words and as the test lets it."""
+
+    formats = frozenset({"eye"})
+    liveness = "hardware"
+
+    def __init__(self) -> None:
+        self.words = ("look_here", "look_up", "score 0.93")
+        self.trouble = ""
+        self.may = asyncio.Event()
+        self.users: list[str] = []
+        self.given_up = 0
+
+    def judge_face(self, template: bytes, *, from_utc: float) -> FaceJudgement:
+        user = json.loads(template).get("user")
+        return FaceJudgement(user=user) if user else FaceJudgement("malformed", "a template without a user")
+
+    async def verify_face(self, template: bytes, *, hint: Callable[[str], None], timeout_s: float) -> FaceResult:
+        raise AssertionError("nobody is compared here")
+
+    async def enrol_face(self, name: str, *, hint: Callable[[str], None], timeout_s: float) -> bytes:
+        for word in self.words:
+            hint(word)
+        try:
+            await self.may.wait()
+        except asyncio.CancelledError:
+            self.given_up += 1
+            raise
+        if self.trouble:
+            raise DriverError(self.trouble)
+        self.users.append(name)
+        return json.dumps({"fmt": "eye", "user": name}).encode()
+
+    async def forget_face(self, template: bytes) -> None:
+        if self.trouble:
+            raise DriverError(self.trouble)
+        self.users.remove(json.loads(template)["user"])
+
+
 class LightMachine:
     """Satisfies `vendingd.api.ports.Machine`."""
 
@@ -107,6 +148,8 @@ class LightMachine:
             fatal=self._fatal,
             linger_s=0.01,
         )
+        self.eye = Eye()
+        self.faces = FaceFactor(Sealer(b"k" * 32), {"front": self.eye}, timeout_s=5.0)
         self.desk = Desk(Terminals({}, {}, {}, {}, {}), Keys(KeyRing.of(())), self.mailbox, SystemClock(), self.now)
 
     def now(self) -> Now:

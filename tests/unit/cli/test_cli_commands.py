@@ -296,3 +296,24 @@ async def test_an_erasure_names_what_a_module_has_to_forget(ctl: Bench) -> None:
     machine.mailbox.world.apply(waiting)
     ran = await ctl.run("privacy", "erase", "r1", "--reason", "asked by its holder", "--force")
     assert ran.code == Exit.OK and "still has to forget" in " ".join(ran.out.split())
+
+
+# ---------------------------------------------------------------- faces
+async def test_a_face_is_enrolled_into_a_file_that_nobody_else_reads(ctl: Bench, tmp_path: Path) -> None:
+    ctl.machine.eye.may.set()
+    file = tmp_path / "r-7.json"
+    ran = await ctl.run("face", "enrol", "front", "--name", "r-7", "--out", str(file), "--reason", "at the desk")
+    assert (ran.code, ran.out) == (0, "") and "look straight" in ran.err and "look up" in ran.err
+    assert json.loads(file.read_text()) == {"fmt": "eye", "user": "r-7"} and file.stat().st_mode & 0o777 == 0o600
+    again = await ctl.run("face", "enrol", "front", "--name", "r-8", "--out", str(file), "--reason", "at the desk")
+    assert again.code == Exit.REFUSED and ctl.machine.eye.users == ["r-7"], "a template that is lost enrols nobody"
+    gone = await ctl.run("face", "forget", "front", str(file), "--reason", "never booked")
+    assert gone.code == 0 and ctl.machine.eye.users == []
+
+
+async def test_an_enrolment_that_fails_leaves_no_file(ctl: Bench, tmp_path: Path) -> None:
+    ctl.machine.eye.trouble = "the module has no room"
+    ctl.machine.eye.may.set()
+    file = tmp_path / "r-7.json"
+    ran = await ctl.run("face", "enrol", "front", "--name", "r-7", "--out", str(file), "--reason", "at the desk")
+    assert ran.code == Exit.REFUSED and "no room" in ran.err and not file.exists()
