@@ -155,9 +155,7 @@ def restored_file(path: Path, why: str, *, boot_id: str, utc: float, mono: float
 
     The record of it is the first of that epoch, and durable together with it. Raises StoreError, OSError.
     """
-    with _opened(path) as db:
-        inspect(db, path, None)
-        machine = _owner(db)
+    machine, _ = read_file(path, None, 0)
     writer = Writer(path, machine, boot_id, token, lambda label: None)
 
     def said(epoch: str) -> NewRecord:

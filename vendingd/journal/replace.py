@@ -17,7 +17,7 @@ from vendingd.journal.api import StoreError, StoreErrorKind, TokenSource
 from vendingd.journal.disk import Lock, sync_directory
 from vendingd.journal.errors import store_error
 from vendingd.journal.files import moving
-from vendingd.journal.offline import SUFFIXES, copy_file, restored_file, verify_file
+from vendingd.journal.offline import SUFFIXES, copy_file, read_file, restored_file, verify_file
 
 _MORE = (*SUFFIXES, "-journal", ".lock")  # what a copy may have had beside it while it was made ready
 
@@ -73,6 +73,7 @@ def put_back(
                 raise StoreError(
                     StoreErrorKind.CORRUPT, f"{source} is damaged{where} ({found.problem}): nothing was changed"
                 )
+            _same_machine(new, path)
             epoch = restored_file(new, why, boot_id=boot_id, utc=utc, mono=mono, token=token)
             _give(new, path.parent)
             if path.exists() and moving(path).exists():  # from a call that was cut short when it had all but ended
@@ -86,6 +87,20 @@ def put_back(
             with suppress(OSError):  # a file system that went away under us has said so already
                 _remove(new)
         return PutBack(epoch, found.checked, found.head_seq, aside)
+
+
+def _same_machine(new: Path, path: Path) -> None:
+    """Of the backups of many machines one is easily mistaken for another; what is there must be readable to tell."""
+    mine = None
+    with suppress(StoreError, OSError):
+        mine, _ = read_file(path, None, 0)
+    copied, _ = read_file(new, None, 0)
+    if mine not in (None, copied):
+        raise StoreError(
+            StoreErrorKind.FOREIGN,
+            f"the copy belongs to machine {copied!r}, {path} to {mine!r}: nothing was changed. If that is meant, say "
+            "`vendingctl journal set-aside` first",
+        )
 
 
 @contextmanager

@@ -137,6 +137,29 @@ def test_what_is_not_sound_is_not_put_back(state: Path, tmp_path: Path, run: Run
     assert sorted({path.name for path in state.iterdir()} - set(before)) == ["journal.db.lock"]
 
 
+def test_another_machines_backup_is_no_backup_of_this_one(state: Path, tmp_path: Path, run: Run) -> None:
+    async def another() -> None:
+        journal = Journal(tmp_path / "other.db", machine="m2", boot_id="b", token=os.urandom)
+        await journal.open()
+        await journal.close()
+
+    asyncio.run(another())
+    argv = ("journal", "put-back", str(tmp_path / "other.db"), "--reason", "x", "--state-dir", str(state))
+    code, _, err = run(*argv)
+    assert code == Exit.PROBLEMS and "belongs to machine 'm2'" in err and "othing was changed" in err
+    assert run("journal", "set-aside", "--state-dir", str(state))[0] == Exit.OK
+    assert run(*argv)[0] == Exit.OK, "said so, it is"
+
+
+def test_restored_of_what_cannot_be_read_is_told(state: Path, run: Run) -> None:
+    data = bytearray((state / "journal.db").read_bytes())
+    data[1024:3072] = b"\xff" * 2048
+    (state / "journal.db").write_bytes(data)
+    (state / "journal.db-wal").unlink()
+    code, _, err = run("journal", "restored", "--reason", "x", "--state-dir", str(state))
+    assert code == Exit.PROBLEMS and "the journal is damaged" in err and "vendingctl journal put-back" in err
+
+
 def test_while_a_daemon_has_the_journal_nothing_is_put_back(state: Path, tmp_path: Path, run: Run) -> None:
     async def live() -> None:
         journal = Journal(state / "journal.db", machine="m", boot_id="b", token=os.urandom)

@@ -15,7 +15,9 @@ from vendingd.journal import schema
 from vendingd.journal.api import Batch, Loaded, Refused, StateChange, StoreError, StoreErrorKind
 from vendingd.journal.offline import verify_file
 from vendingd.journal.rows import COLUMNS, row_digest
+from vendingd.journal.store import Journal
 from vendingd.journal.writer import Writer
+from vendingd.kernel.codec import decode
 
 SCHEMAS = Path(__file__).parent / "schemas"
 CAR = b'{"id":"r3","state":"ready","named":"car-3"}'
@@ -142,6 +144,17 @@ def test_a_state_that_no_reader_understands_is_damage_where_it_is_asked_for(stop
     assert verify_file(stopped).ok
     verdict = verify_file(stopped, None, readable)
     assert (verdict.ok, verdict.problem, verdict.head_seq) == (False, "state row rental/r7: no such thing", 13)
+
+
+async def test_a_daemon_that_cannot_read_a_state_says_so_when_it_is_asked(stopped: Path) -> None:
+    """It has the file to itself then: nobody else could look."""
+    store = Journal(stopped, machine="tower-01", boot_id="b", token=os.urandom, readable=decode)
+    await store.open()
+    assert (await store.verify()).ok
+    await store.commit(Batch(state=[StateChange("lift", "one", b"{}")]))
+    verdict = await store.verify()
+    assert not verdict.ok and verdict.problem.startswith("state row lift/one: "), verdict
+    await store.close()
 
 
 def test_digests_of_two_tables_or_splits_differ() -> None:
