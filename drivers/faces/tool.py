@@ -10,6 +10,7 @@ called goes to standard error, the JSON alone to standard output. It is biometri
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from datetime import datetime
@@ -21,6 +22,7 @@ from drivers.faces.session import SAME_FACE
 from drivers.faces.template import Template, TemplateRefused
 
 DAY_S = 86_400
+DAYS_MOST = 36_600
 _SAYS = {
     "closer": "the face is too small: less than 80 px wide",
     "one_person": "more than one face",
@@ -75,6 +77,22 @@ def _when(text: str) -> float:
     return found.timestamp()
 
 
+def _days(text: str) -> float:
+    days = float(text)
+    if not 0 < days <= DAYS_MOST:  # also true of NaN
+        raise argparse.ArgumentTypeError(f"{text!r} is not more than 0 and up to {DAYS_MOST} days")
+    return days
+
+
+def _keep(path: Path, data: bytes) -> None:
+    """A file that was there may have been open to everybody: its mode is set before anything is in it."""
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    with os.fdopen(fd, "wb") as file:
+        os.fchmod(fd, 0o600)
+        file.truncate()
+        file.write(data)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m drivers.faces.tool", description=(__doc__ or "").split("\n")[0])
     commands = parser.add_subparsers(dest="command", required=True)
@@ -82,7 +100,7 @@ def _parser() -> argparse.ArgumentParser:
     enrolling.add_argument("images", nargs="+", type=Path, metavar="IMAGE")
     until = enrolling.add_mutually_exclusive_group(required=True)
     until.add_argument("--expires", type=_when, metavar="TIME", help="as in 2030-01-31T12:00:00Z")
-    until.add_argument("--days", type=float, metavar="N")
+    until.add_argument("--days", type=_days, metavar="N", help=f"from now on; up to {DAYS_MOST}")
     enrolling.add_argument("--out", type=Path, metavar="FILE", help="instead of standard output; mode 0600")
     comparing = commands.add_parser("compare", help="print the cosine of each photograph and a template")
     comparing.add_argument("template", type=Path, metavar="TEMPLATE")
@@ -104,8 +122,7 @@ def main(argv: list[str] | None = None) -> int:
             if args.out is None:
                 print(made.decode())
             else:
-                args.out.touch(mode=0o600)
-                args.out.write_bytes(made + b"\n")
+                _keep(args.out, made + b"\n")
             return 0
         for path, score in compare(args.template.read_bytes(), args.images, now):
             print(f"{score:6.3f}  {path}")

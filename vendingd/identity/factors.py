@@ -50,7 +50,7 @@ class FactorVerifier(Protocol[Presented_contra]):
         """The factor's word in policies, one of `fsm.policy.KNOWN`."""
         ...
 
-    def enrol(self, rental: str, wire: object, *, expires: float | None = None) -> str:
+    def enrol(self, rental: str, wire: object) -> str:
         """Judge what the reservation brought (decoded JSON) and seal it for the rental's row.
 
         Raises ValueError naming the defective member: the reservation is then answered `malformed`.

@@ -154,11 +154,11 @@ class PinFactor:
         self._workers = workers
         self._timeout_s = timeout_s
 
-    def enrol(self, rental: str, wire: object, *, expires: float | None = None) -> str:
+    def enrol(self, rental: str, wire: object) -> str:
         """Judge a verifier (JSON form, or typed) and seal it for the rental's row. Raises PinError."""
         verifier = wire if isinstance(wire, PinVerifier) else PinVerifier.from_wire(wire)
         data = json.dumps(verifier.to_wire(), separators=(",", ":")).encode()
-        return self._sealer.seal(rental, PURPOSE, data, expires=expires)
+        return self._sealer.seal(rental, PURPOSE, data)
 
     async def verify(self, rental: str, enrolled: str, presented: str) -> FactorResult:
         """Compare digits with a sealed verifier. Raises only on cancellation.

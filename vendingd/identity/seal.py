@@ -5,8 +5,8 @@ never in the append-only records, which cannot forget. Dropping the blob drops t
 the only way back. The device's key is a file of its own, so that a copy of the database alone opens
 nothing.
 
-Rental, purpose and expiry are authenticated: a blob moved to another rental, or to another use, does not
-open.
+Rental and purpose are authenticated: a blob moved to another rental, or to another use, does not open. When it goes
+is the domain's to say: a due time is extended, an expiry inside a seal could not be.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ import hmac
 import os
 import secrets
 import stat
-import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,6 +34,7 @@ MAX_DATA = 64 * 1024
 _NONCE = 12
 _TAG = 16
 _VERSION = "s1"
+_UNUSED = ""  # a place in the text and in what is authenticated that was always empty
 
 OF_THE_FILE = frozenset(
     {errno.ELOOP, errno.EISDIR, errno.ENOENT, errno.ENOTDIR, errno.ENXIO, errno.EACCES, errno.EPERM}
@@ -122,31 +122,25 @@ def _read(path: Path) -> bytes:
 @dataclass(frozen=True, slots=True)
 class _Blob:
     device: str
-    expires: float | None
     wrapped: bytes = field(repr=False)  # nonce, key, tag
     sealed: bytes = field(repr=False)  # nonce, data, tag
 
     def text(self) -> str:
-        parts = (_VERSION, self.device, _instant_text(self.expires), _b64(self.wrapped), _b64(self.sealed))
+        parts = (_VERSION, self.device, _UNUSED, _b64(self.wrapped), _b64(self.sealed))
         return ".".join(parts)
 
     @classmethod
     def parse(cls, text: str) -> _Blob:
         parts = text.split(".")
-        if len(parts) != 5 or parts[0] != _VERSION:
+        if len(parts) != 5 or parts[0] != _VERSION or parts[2] != _UNUSED:
             raise SealError("not a sealed blob of this version")
         try:
-            expires = None if not parts[2] else struct.unpack(">d", bytes.fromhex(parts[2]))[0]
             wrapped, sealed = _unb64(parts[3]), _unb64(parts[4])
-        except (ValueError, struct.error):
+        except ValueError:
             raise SealError("a damaged blob") from None
         if len(wrapped) != _NONCE + KEY_BYTES + _TAG or len(sealed) < _NONCE + _TAG:
             raise SealError("a damaged blob")
-        return cls(parts[1], expires, wrapped, sealed)
-
-
-def _instant_text(t: float | None) -> str:
-    return "" if t is None else struct.pack(">d", t).hex()
+        return cls(parts[1], wrapped, sealed)
 
 
 def _b64(data: bytes) -> str:
@@ -163,9 +157,9 @@ def _unb64(text: str) -> bytes:
     return data
 
 
-def _bound_to(kind: str, rental: str, purpose: str, expires: float | None) -> bytes:
+def _bound_to(kind: str, rental: str, purpose: str) -> bytes:
     """Associated data. Each part with its length: no two sets of parts give the same bytes."""
-    parts = (_VERSION, kind, rental, purpose, _instant_text(expires))
+    parts = (_VERSION, kind, rental, purpose, _UNUSED)
     return b"".join(
         len(raw).to_bytes(4, "big") + raw for raw in (part.encode("utf-8", "surrogatepass") for part in parts)
     )
@@ -185,28 +179,22 @@ class Sealer:
     def __repr__(self) -> str:
         return f"Sealer(device={self.device!r})"
 
-    def seal(self, rental: str, purpose: str, data: bytes, *, expires: float | None = None) -> str:
-        """ASCII text for the rental's row. `expires` in POSIX seconds. Raises SealError over 64 KiB."""
+    def seal(self, rental: str, purpose: str, data: bytes) -> str:
+        """ASCII text for the rental's row. Raises SealError over 64 KiB."""
         if len(data) > MAX_DATA:
             raise SealError(f"more than {MAX_DATA} bytes")
         key = self._token_bytes(KEY_BYTES)
-        wrapped = self._encrypt(self._key, key, _bound_to("key", rental, purpose, expires))
-        sealed = self._encrypt(key, data, _bound_to("data", rental, purpose, expires))
-        return _Blob(self.device, expires, wrapped, sealed).text()
+        wrapped = self._encrypt(self._key, key, _bound_to("key", rental, purpose))
+        sealed = self._encrypt(key, data, _bound_to("data", rental, purpose))
+        return _Blob(self.device, wrapped, sealed).text()
 
-    def open(self, rental: str, purpose: str, blob: str, *, now_utc: float | None = None) -> bytes:
-        """What was sealed for this rental and purpose. Raises SealError.
-
-        `now_utc` is given while time is trusted; the expiry then counts.
-        """
+    def open(self, rental: str, purpose: str, blob: str) -> bytes:
+        """What was sealed for this rental and purpose. Raises SealError."""
         parsed = _Blob.parse(blob)
         if parsed.device != self.device:
             raise SealError("sealed by another device key")
-        key = self._decrypt(self._key, parsed.wrapped, _bound_to("key", rental, purpose, parsed.expires))
-        data = self._decrypt(key, parsed.sealed, _bound_to("data", rental, purpose, parsed.expires))
-        if now_utc is not None and parsed.expires is not None and now_utc > parsed.expires:
-            raise SealError("expired")
-        return data
+        key = self._decrypt(self._key, parsed.wrapped, _bound_to("key", rental, purpose))
+        return self._decrypt(key, parsed.sealed, _bound_to("data", rental, purpose))
 
     def pseudonym(self, purpose: str, text: str) -> str:
         """The same for the same text, and telling nothing of it to whoever has not this device's key."""

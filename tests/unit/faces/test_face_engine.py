@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import functools
 import itertools
 import subprocess
@@ -47,6 +48,28 @@ def test_small_pictures_of_a_face_stay_the_same_person() -> None:
     small = engine.see(heads.alone("hopper", 0.45))
     assert small.face is not None and small.face.width < 90 and small.word == ""
     assert cosine(small.vector, at_rest("hopper").vector) > 0.8
+
+
+def painted() -> np.ndarray:
+    """No face, but every colour: of a square like this the network makes one vector, wherever it runs."""
+    rows, columns = np.mgrid[0:112, 0:112].astype(np.float32)
+    planes = (128 + 100 * np.sin(columns / 9), 128 + 100 * np.cos(rows / 13), 2 * np.minimum(rows, columns))
+    return np.clip(np.stack(planes, 2), 0, 255).astype(np.uint8)
+
+
+# What the network made of it, in 128 signed bytes. Templates are made elsewhere: a vector that is right only with
+# vectors of the same mistake (the order of colours, another scale) is worth nothing.
+GOLDEN = (
+    "9RkMBBQP4+H04+vw9uwZ6Qv+zhXn7Rzv/Q0JJgD0BBP4+RnyFCcHHd3aK/j0IP0MIOTw/AT57iD0Ff0I7PjK4hAGBBAl9wIG7AH9EAcY6fgbGgL/"
+    "7xEx7h3+FgYwWOfR7hURFgb6F+gh8gwJEvjy8BLi9vsI9+gSEf/zDSPnEgM="
+)
+
+
+def test_the_vector_of_a_picture_is_the_one_that_templates_elsewhere_have() -> None:
+    golden = np.frombuffer(base64.b64decode(GOLDEN), np.int8).astype(np.float64)
+    golden /= np.linalg.norm(golden)
+    assert float(golden @ engine.embed(painted())) > 0.99
+    assert float(golden @ engine.embed(painted()[:, :, ::-1].copy())) < 0.9, "the order of colours is told apart by it"
 
 
 # ---------------------------------------------------------------- gates

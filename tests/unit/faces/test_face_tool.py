@@ -40,6 +40,8 @@ def test_it_compares_and_keeps_its_file_private(
     photos: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "face.json"
+    out.write_text("an earlier one, longer than any template " * 100)
+    out.chmod(0o644)
     expires = "2999-01-31T12:00:00Z"
     assert tool.main(["enrol", str(photos["hopper"]), "--expires", expires, "--out", str(out)]) == 0
     assert out.stat().st_mode & 0o777 == 0o600
@@ -64,3 +66,10 @@ def test_it_says_which_picture_and_why(
     assert tool.main(["enrol", *(str(photos[name]) for name in images), *more]) == 1
     said = capsys.readouterr()
     assert says in said.err and said.out == ""
+
+
+@pytest.mark.parametrize("days", ["inf", "nan", "1e9", "0", "-1", "soon"])
+def test_days_that_are_none_are_said(photos: dict[str, Path], days: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        tool.main(["enrol", str(photos["hopper"]), "--days", days])
+    assert "argument --days" in capsys.readouterr().err
