@@ -12,6 +12,9 @@ from vendingd.journal.errors import corrupt
 from vendingd.journal.reader import last_records
 from vendingd.journal.rows import Damaged, cursor, epochs, states
 
+States = dict[str, dict[str, bytes]]
+"""Kind, id, data."""
+
 
 def find_head(db: sqlite3.Connection, path: Path, machine: str) -> Head:
     """Where the chain and the outbox stand. Raises StoreError (corrupt) for a chain that ends badly."""
@@ -38,9 +41,9 @@ def find_head(db: sqlite3.Connection, path: Path, machine: str) -> Head:
     return Head(epoch, seq + 1, head, floor, acked, trimmed, trimmed_hash)
 
 
-def load_states(db: sqlite3.Connection, path: Path) -> dict[str, dict[str, bytes]]:
+def load_states(db: sqlite3.Connection, path: Path) -> States:
     """Every aggregate's state, by kind and id. Raises StoreError (corrupt) where one is not what was stored."""
-    found: dict[str, dict[str, bytes]] = {}
+    found: States = {}
     try:
         for kind, key, data in states(db):
             found.setdefault(kind, {})[key] = data

@@ -37,7 +37,7 @@ from vendingd.journal.chain import (
 from vendingd.journal.disk import REAL, Disk
 from vendingd.journal.errors import TROUBLE, closed, corrupt, store_error
 from vendingd.journal.files import create, grow_log, insert_epoch, inspect, refuse_moving, renew_log
-from vendingd.journal.head import find_head, load_states
+from vendingd.journal.head import States, find_head, load_states
 from vendingd.journal.reader import last_records
 from vendingd.journal.rows import row_digest
 from vendingd.journal.schema import BUSY_MS, PAGE_SIZE, connect, migrate
@@ -81,11 +81,11 @@ class Writer:
             if self._disk.size(self._path) is None:
                 epoch = first_epoch(self._machine, self._new_token(), "created")
                 create(self._path, self._machine, epoch, self._disk)
-            self._look()
+            state = self._look()
             renew_log(self._path, self._disk)
             self._db = connect(self._path, disk=self._disk)
             self._settle(self._db)
-            return self._load(self._db)
+            return self._load(self._db, state)
         except TROUBLE as exc:
             self._drop()
             raise store_error(exc, self._path, self._disk) from exc
@@ -200,12 +200,12 @@ class Writer:
         if db is not None:
             db.close()
 
-    def _look(self) -> None:
-        """Refuse what is not sound before a byte of it is changed, be it only by folding back its log."""
+    def _look(self) -> States:
+        """Refuse what is not sound before a byte of it is changed, be it only by folding back its log; the states."""
         with closing(connect(self._path, mode="ro", disk=self._disk)) as db:
             inspect(db, self._path, self._machine, self._disk)
             find_head(db, self._path, self._machine)
-            load_states(db, self._path)
+            return load_states(db, self._path)
 
     def _new_token(self) -> str:
         return self._token(EPOCH_BYTES).hex()
@@ -235,11 +235,10 @@ class Writer:
             grow_log(self._path, _LOG_SIZE, self._disk)
             self._wipe = False
 
-    def _load(self, db: sqlite3.Connection) -> Loaded:
+    def _load(self, db: sqlite3.Connection, state: States) -> Loaded:
         self._head = head = find_head(db, self._path, self._machine)
         row = db.execute("SELECT n FROM boot WHERE boot_id = ?", (self._boot_id,)).fetchone()
         self._boot = None if row is None else row[0]
-        state = load_states(db, self._path)
         known = tuple(row[0] for row in db.execute("SELECT token FROM epoch ORDER BY n"))
         vouched = next((vouched_by(one, self._boot_id) for one in last_records(db, 1)), None)
         return Loaded(head.epoch.token, head.next_seq, head.hash, head.acked, state, head.floor_utc, known, vouched)

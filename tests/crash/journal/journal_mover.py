@@ -10,7 +10,7 @@ from pathlib import Path
 from vendingd.journal.replace import move_aside, put_back
 from vendingd.kernel.codec import decode
 
-STEPS = {"os.mkdir", "os.rename", "os.remove", "os.chown", "sqlite3.connect"}
+STEPS = {"os.mkdir", "os.rename", "sqlite3.connect"}
 
 
 def main() -> None:

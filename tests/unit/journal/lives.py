@@ -24,6 +24,7 @@ from vendingd.identity.keys import KeyRing
 from vendingd.identity.pin import PinFactor
 from vendingd.identity.seal import Sealer
 from vendingd.journal.api import Committed, Store, StoreError
+from vendingd.journal.head import load_states
 from vendingd.journal.store import Journal
 from vendingd.journal.writer import Writer
 from vendingd.kernel.mailbox import Mailbox
@@ -265,7 +266,7 @@ def steps_to_load(path: Path, machine: str) -> int:
         return 0
 
     writer._db.set_progress_handler(tick, 1)
-    writer._load(writer._db)
+    writer._load(writer._db, load_states(writer._db, path))
     writer._db.set_progress_handler(None, 1)
     writer.close()
     return count

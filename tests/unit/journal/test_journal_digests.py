@@ -95,7 +95,7 @@ def test_no_bit_of_the_file_changes_what_is_believed(stopped: Path, tmp_path: Pa
     places = [at for root in roots for at in range((root - 1) * 1024, root * 1024)]
     chance = random.Random(11)
     refused = harmless = 0
-    for at in [*hits, *chance.sample(places, 500)]:
+    for at in [*hits, *chance.sample(places, 250)]:
         harmed = tmp_path / "harmed.db"
         spoiled = bytearray(data)
         spoiled[at] ^= 1 << chance.randrange(8)
@@ -110,7 +110,7 @@ def test_no_bit_of_the_file_changes_what_is_believed(stopped: Path, tmp_path: Pa
         else:
             assert found == good, at
             harmless += 1
-    assert refused > 100 and harmless > 10
+    assert refused > 50 and harmless > 10
 
 
 def test_a_row_that_was_lost_with_its_place_is_missed(stopped: Path) -> None:
