@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import random
 import re
-import shutil
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -129,7 +128,8 @@ def flipped(path: Path, seq: int) -> None:
 
 @pytest.mark.long
 def test_a_damaged_journal_is_named_set_aside_and_replaced(m: Stand) -> None:
-    """As docs/journal.md says it, by vendingctl: truncated it is refused; a flipped bit is named by the check."""
+    """As docs/journal.md says it, by vendingctl: truncated, or with another car in a state, it is refused; a bit
+    flipped in an old record is named by the check."""
     state, where = m.folder / "state", ("--state-dir", str(m.folder / "state"))
     text = m.book("r1", "car-1")
     m.pick_up("r1", "bay-1", text)
@@ -139,21 +139,29 @@ def test_a_damaged_journal_is_named_set_aside_and_replaced(m: Stand) -> None:
     assert m.stop("daemon") == 0
     good = (state / "journal.db").read_bytes()
     seq = random.Random(1).randrange(2, records - 2)
-    for n, truncated in enumerate((True, False), 1):
+    for n, harm in enumerate(("truncated", "record", "state"), 1):
         (state / "journal.db").write_bytes(good)
+        truncated = harm == "truncated"
         if truncated:
             os.truncate(state / "journal.db", len(good) - 2048)
-        else:
+        elif harm == "record":
             flipped(state / "journal.db", seq)
+        else:
+            another = rb'("id":"r1","state":"on_trip".{0,80}"named":"car-)1'
+            (state / "journal.db").write_bytes(re.sub(another, rb"\g<1>2", good))
         spoiled = (state / "journal.db").read_bytes()
+        assert spoiled != good
         m.start_daemon()
         if truncated:
-            says(m, "corrupt", "Nothing was changed", "vendingctl journal set-aside")
+            says(m, "corrupt", "Nothing was changed", "vendingctl journal put-back")
+        elif harm == "state":
+            says(m, "corrupt", "state row rental/r1 does not match its digest", "vendingctl journal put-back")
         else:  # it serves: what it believes is not in that record; the chain is
             m.recovered()
         verdict = vendingctl(m, "audit", "verify", *where, code=1)
         assert verdict["ok"] is False and verdict["problem"]
-        assert truncated or (verdict["first_bad_seq"], verdict["head_seq"]) == (seq, seq - 1)
+        assert harm != "record" or (verdict["first_bad_seq"], verdict["head_seq"]) == (seq, seq - 1)
+        assert harm != "state" or "state row rental/r1" in verdict["problem"]
         assert m.stop("daemon") == 0
         aside = Path(vendingctl(m, "journal", "set-aside", *where)["file"])
         assert aside.parent.name == f"journal.db.damaged-{n}"

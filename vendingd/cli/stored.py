@@ -93,7 +93,10 @@ def verify(args: argparse.Namespace, client: Client, screen: Screen) -> int:
     else:
         where = f" at record {said['first_bad_seq']}" if said["first_bad_seq"] is not None else ""
         screen.paragraph(screen.paint(f"damaged{where}", "red") + f": {said['problem']}")
-        screen.paragraph("Keep the file as evidence, do not repair it; docs/journal.md says how to go on.")
+        screen.paragraph(
+            "Do not repair it. `vendingctl journal put-back FILE --reason ...` goes on from a backup and keeps this "
+            "one as evidence; docs/journal.md says more."
+        )
     return Exit.OK if said["ok"] else Exit.PROBLEMS
 
 
