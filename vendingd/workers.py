@@ -15,6 +15,7 @@ import dataclasses
 import enum
 import functools
 import io
+import logging
 import os
 import pickle
 import sys
@@ -26,9 +27,11 @@ from typing import Any
 from drivers.ports import WorkerDied
 from vendingd.worker_child import HEAD
 
+_log = logging.getLogger(__name__)
 _CHILD = Path(__file__).with_name("worker_child.py")
 _OUR_PACKAGES = ("drivers", "fsm", "vendingd")
 _MAX_ANSWER = 64 * 1024 * 1024
+_MURMUR_MOST = 4096  # bytes in a child's life: a traceback fits; one that was taken over must not fill the log
 _END_S = 2.0
 """How long a child that was asked to end may take before it is killed."""
 
@@ -146,10 +149,21 @@ class _Child:
 
     @classmethod
     async def start(cls) -> _Child:
-        # -P: the child's own folder is not a place to import from (a package `site` lives there)
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-P", str(_CHILD), stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
-        )
+        ours, its = os.pipe()
+        try:
+            file = os.fdopen(ours, "rb", 0)
+            await asyncio.get_running_loop().connect_read_pipe(_Murmur, file)  # owns the file from here
+            # -P: the child's own folder is not a place to import from (a package `site` lives there)
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-P",
+                str(_CHILD),
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=its,
+            )
+        finally:
+            os.close(its)
         child = cls(process)
         child._write(0, pickle.dumps(sys.path))
         return child
@@ -199,6 +213,24 @@ class _Child:
         except TimeoutError:
             self.kill()
             await self._process.wait()
+
+
+class _Murmur(asyncio.Protocol):
+    """What a child and its libraries say, for the log: little of it, and no control characters. Then nobody listens."""
+
+    def __init__(self) -> None:
+        self._left = _MURMUR_MOST
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        heard, self._left = data[: self._left], self._left - len(data)
+        for line in heard.decode(errors="replace").splitlines():
+            _log.warning("a worker process says: %s", "".join(c if c.isprintable() else "?" for c in line))
+        if self._left <= 0:
+            _log.warning("a worker process says more than %d bytes; the rest is not heard", _MURMUR_MOST)
+            self._transport.close()
 
 
 class _Plain(pickle.Unpickler):

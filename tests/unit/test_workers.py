@@ -53,6 +53,17 @@ def die(how: str) -> None:
     ctypes.string_at(0)
 
 
+def flood() -> int:
+    """What a child could do that was taken over; returns how much anybody took."""
+    taken, line = 0, b"x" * 70 + b"\x1b[2J\n"
+    try:
+        while taken < 50_000_000:
+            taken += os.write(2, line * 1000)
+    except BrokenPipeError:
+        pass
+    return taken
+
+
 def chatter() -> int:
     print("noise")
     sys.stdout.flush()
@@ -265,12 +276,22 @@ async def test_closing_kills_what_is_at_work(tmp_path: Path) -> None:
         await workers.process(pid, timeout_s=LONG_S)
 
 
-async def test_output_of_libraries_does_not_get_between(
-    workers: RealWorkers, capfd: pytest.CaptureFixture[str]
-) -> None:
+async def test_output_of_libraries_does_not_get_between(workers: RealWorkers, caplog: pytest.LogCaptureFixture) -> None:
     assert await workers.process(chatter, timeout_s=LONG_S) == 7
     assert await workers.process(add, 1, 1, timeout_s=LONG_S) == 2
-    assert "noise" in capfd.readouterr().err
+    async with asyncio.timeout(LONG_S):
+        while not any("noise" in record.getMessage() for record in caplog.records):
+            await asyncio.sleep(0.01)
+
+
+async def test_a_child_that_floods_the_log_is_soon_not_heard(
+    workers: RealWorkers, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert await workers.process(flood, timeout_s=LONG_S) < 50_000_000
+    said = "".join(record.getMessage() for record in caplog.records if record.name == "vendingd.workers")
+    assert "x" * 70 in said and "the rest is not heard" in said and "\x1b" not in said
+    assert len(said) < 20_000
+    assert await workers.process(add, 1, 2, timeout_s=LONG_S) == 3, "it is none the worse for it"
 
 
 async def test_a_child_inherits_neither_modules_nor_files(workers: RealWorkers, tmp_path: Path) -> None:
