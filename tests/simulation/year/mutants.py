@@ -119,8 +119,8 @@ MUTANTS: dict[str, tuple[Change, ...]] = {
         ("vendingd/app.py", "        if self._reopening is None or self._reopening.done():\n", "        if False:\n"),
     ),
     "sensors forgotten when the journal is opened again": (
-        ("vendingd/app.py", "        await self.sample()\n        await self._load(loaded, first=False)",
-         "        self.sensing.replay = lambda: None\n        await self._load(loaded, first=False)"),
+        ("vendingd/app.py", "            await self.sample()\n            if await self._load(loaded, first=False)",
+         "            self.sensing.replay = lambda: None\n            if await self._load(loaded, first=False)"),
     ),
     "records kept from the cloud": (
         ("vendingd/cloud/uplink.py", "        self._last = max(self._last, seq)\n", "        self._last = max(self._last, seq)\n        if seq % 50 == 0:\n            self._acked = max(self._acked, seq)\n"),
