@@ -28,8 +28,9 @@ def deliver(turn: Turn, event: e.Deliver, run: Callable[[], None]) -> None:
             seen.add(one.rental)
         done = turn.get("done", one.id)
         if isinstance(done, Done):
-            said = {"outcome": done.outcome, "reason": done.reason or None, "why": done.why or None}
-            turn.record("instruction.replayed", one.id, **said)
+            turn.record(
+                "instruction.replayed", one.id, outcome=done.outcome, reason=done.reason or None, why=done.why or None
+            )
             continue
         if _waiting(turn, one):
             continue  # told again while its outcome waits
