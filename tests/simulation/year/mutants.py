@@ -68,7 +68,7 @@ MUTANTS: dict[str, tuple[Change, ...]] = {
          "        await self._outbox.acked(self._acked, [])\n        try:\n            answer = await self._post(batch.body)"),
     ),
     "instruction obeyed again": (
-        ("fsm/feed.py", "        if isinstance(done, Done):\n            turn.record", "        if False:\n            turn.record"),
+        ("fsm/feed.py", "        if isinstance(done, Done):\n            turn.record(\n", "        if False:\n            turn.record(\n"),
     ),
     "old command obeyed": (
         ("fsm/feed.py", "one.age_s is None or one.age_s > turn.layout.timing.command_age_s or one.age_s < 0", "one.age_s is None"),
@@ -83,9 +83,9 @@ MUTANTS: dict[str, tuple[Change, ...]] = {
         ("vendingd/kernel/timers.py", "if state.trusted else LOOK_S", "if True else LOOK_S"),
     ),
     "return refused after the window": (
-        ("fsm/visit_ways.py", "    rental = turn.rental(event.rental)\n    if rental is not None:\n        return rental.state in",
+        ("fsm/visit_ways.py", "    rental = turn.rental(event.rental)\n    if rental is not None:\n        return (\n",
          "    rental = turn.rental(event.rental)\n    if too_late(turn.now, event.exp, 0):\n        return False\n"
-         "    if rental is not None:\n        return rental.state in"),
+         "    if rental is not None:\n        return (\n"),
     ),
     "group commit drops its second record": (
         ("vendingd/journal/memory.py", "seal(batch.records, head", "seal([*batch.records[:1], *batch.records[2:]], head"),
@@ -104,8 +104,8 @@ MUTANTS: dict[str, tuple[Change, ...]] = {
          "    if inside is None:\n"),
     ),
     "opening counts as taking": (
-        ("fsm/custody.py", "            return Verdict(Word.NOT_TAKEN, bay.asset, Occupancy.OCCUPIED)\n        if grant.purpose is Purpose.RETURN:",
-         "            return Verdict(Word.TAKEN, None, Occupancy.EMPTY)\n        if grant.purpose is Purpose.RETURN:"),
+        ("fsm/custody.py", "            return Verdict(Word.NOT_TAKEN, bay.asset, Occupancy.OCCUPIED)\n        if grant.purpose is Purpose.RETURN and",
+         "            return Verdict(Word.TAKEN, None, Occupancy.EMPTY)\n        if grant.purpose is Purpose.RETURN and"),
     ),
     "return counted without the asset": (
         ("fsm/custody.py", "    if grant.purpose is Purpose.RETURN:\n        return Verdict(Word.LEFT_EMPTY, None, Occupancy.EMPTY)",
