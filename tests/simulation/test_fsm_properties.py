@@ -220,10 +220,8 @@ class Machine(RuleBasedStateMachine):
             return
         if isinstance(event, e.PassPresented):
             rental = self.world.rental(event.rental)
-            if rental is not None and rental.state in (RentalState.ON_TRIP, RentalState.INCIDENT):
-                assert made.refused in LAW4, f"a return was refused: {made.refused} {made.detail}"
-                self.law_of_room(made, "car")
-            elif rental is not None and self.may_be_out(event.terminal, rental):
+            out = rental is not None and rental.state in (RentalState.ON_TRIP, RentalState.INCIDENT)
+            if out or (rental is not None and self.may_be_out(event.terminal, rental)):
                 assert made.refused in LAW4, f"a return was refused: {made.refused} {made.detail}"
                 self.law_of_room(made, "car")
         if isinstance(event, e.TagPresented):
