@@ -118,7 +118,8 @@ class Cloud:
             raise TimeoutError("no answer in time")
         await asyncio.sleep(delay)
         if chance.random() < faults.errors:
-            return HttpResponse(503, {}, b'{"type": "about:blank", "title": "Later", "status": 503}')
+            status = chance.choice([503, 503, 500, 502, 429])
+            return HttpResponse(status, {}, json.dumps({"type": "about:blank", "status": status}).encode())
         if method == "GET":
             answer = await self._feed(path)
         else:

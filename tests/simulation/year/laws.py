@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from tests.simulation.year.history import History
 from tests.simulation.year.plant import Seen
 
 if TYPE_CHECKING:
@@ -28,6 +29,11 @@ FAIR_RETURN = {
 BLINDING = {"silent", "stuck", "forced"}
 GARBLING = {"noise", "noise_bus", "late_bus", "repeat", "unplug", "unplug_bus", "echo"}  # a scanner's line in two
 DISTURBING = {"clock_1970", "clock_forward", "clock_back"}
+CLOCKS = DISTURBING | {"clock_off", "clock_drift", "unsynchronised", "boots_in_1970"}
+LEEWAY_S = 60.0
+TRIES = 5
+BLIND_S = 2 * 3600.0  # a wrong belief is found when that bay is used, or by a technician who looks
+REOPEN_S = 300.0
 
 
 class Violation(AssertionError):
@@ -40,7 +46,13 @@ class Laws:
         self.broken: Violation | None = None
         self.grants: dict[str, dict[str, Any]] = {}
         self.authorised: dict[str, list[tuple[float, dict[str, Any]]]] = {}
-        self.pulses: dict[str, int] = {}
+        self.pulsed: set[str] = set()  # grants
+        self.history = History(run)
+        self.quiet = not run.plan.troubles  # then everything can be judged
+        self.tried: dict[str, int] = {}  # rental -> PINs since the right one
+        self.named_ready: dict[str, str] = {}  # asset -> the rental that waits for this very one
+        self.back_at: dict[str, float] = {}  # rental -> when its return became durable
+        self.withdrawn: dict[str, str] = {}  # rental -> the instruction that cancelled it or revoked its pass
         self.shown: dict[str, list[tuple[float, str]]] = {}
         self.tags: dict[str, float] = {}  # asset -> when its tag was held to a reader
         self.right_pin: dict[str, float] = {}
@@ -51,6 +63,7 @@ class Laws:
         self.swapped = False
         self.astray: set[str] = set()  # rentals whose customer took what was released to one who walked off
         self.assumed: set[str] = set()
+        self.blind_until = 0.0
         self.meddled_until = 0.0
         self.trouble_seen: set[str] = set()
         self.completed = 0
@@ -72,15 +85,19 @@ class Laws:
         if right:
             self.right_pin[rental] = self.run.line.t
 
-    def cancelled(self, rental: str) -> None:
+    def cancelled(self, rental: str, instruction: str) -> None:
+        """The cloud was told to cancel a rental that nobody has claimed, or to revoke its pass."""
         self.cancelled_at[rental] = self.run.line.t
+        self.withdrawn[rental] = instruction
 
     def remote(self, bay: str) -> None:
         self.remote_bays.setdefault(bay, []).append(self.run.line.t)
 
     def troubled(self, kind: str, lasts_s: float) -> None:
         self.trouble_seen.add(kind)
-        if kind in ("forged", "rubbish", "others_pass", "two_buttons"):
+        if kind in BLINDING or not self.run.site.presence:
+            self.blind_until = max(self.blind_until, self.run.line.t + lasts_s + BLIND_S)
+        if kind in ("forged", "other_machines", "rubbish", "others_pass", "two_buttons"):
             self.meddled()
         if kind.startswith("disk_"):  # answers come so late that they stand before the next one
             self.meddled(lasts_s)
@@ -115,12 +132,29 @@ class Laws:
         self.returned[holder.c.rental] = self.run.line.t
 
     def blind(self) -> bool:
-        """Sensors have lied, or there are none and something went wrong: what is believed may be wrong."""
-        return bool(self.trouble_seen & BLINDING) or (bool(self.trouble_seen) and not self.run.site.presence)
+        """Sensors have lied, or there are none and something went wrong: what is believed may still be wrong."""
+        return self.run.line.t < self.blind_until
 
     # ------------------------------------------------ what people were told
-    def refused_pick_up(self, holder: Holder, word: str) -> None:
+    def due(self, holder: Holder) -> bool:
+        """Whether whoever shows their pass now must be served: nothing is wrong, and what they booked is free."""
+        run, c, t = self.run, holder.c, self.run.line.t
+        if not self.quiet or run.healed or t < self.meddled_until or not run.site.presence:
+            return False
+        if c.rental in self.taken or c.rental in self.cancelled_at or not c.at - 30 <= t <= c.at + 880:
+            return False
+        if c.behaviour == "guesses_pin" or (c.behaviour == "early" and not c.booked):
+            return False
+        inside = {bay.inside for bay in run.plant.bays.values() if not bay.open and t - run.last_touched(bay.id) > 12}
+        if c.asset is not None:
+            return c.asset in inside and self.named_ready.get(c.asset, c.rental) == c.rental
+        named = {other.asset for other in run.plan.customers}
+        return bool(inside - named - {None})
+
+    def refused_pick_up(self, holder: Holder, word: str, *, due: bool) -> None:
         run, c = self.run, holder.c
+        if due and run.line.t >= self.meddled_until:
+            self.violation("refused without cause", f"{c.rental} for {c.asset or 'any'}: {word}")
         if word not in LATE_WORDS or run.line.t < self.meddled_until:
             return
         wrong_clock = bool(self.trouble_seen & DISTURBING)
@@ -134,6 +168,8 @@ class Laws:
             self.violation("refused without cause", f"{c.rental}: {word}, but nobody took anything")
         elif word == "cancelled" and c.rental not in self.cancelled_at:
             self.violation("refused without cause", f"{c.rental}: {word}, but nobody cancelled it")
+        elif word == "refused" and c.change == "revoke_early" and c.rental in self.cancelled_at:
+            return
         elif word == "other_machine" or (word == "refused" and not self.trouble_seen & GARBLING):
             self.violation("refused without cause", f"{c.rental}: {word}")
 
@@ -155,7 +191,25 @@ class Laws:
         self.violation("a return is always possible", f"{holder.c.rental} was told {word!r}")
 
     # ------------------------------------------------ what became durable
+    def granted(self, bay: str) -> str | None:
+        """The rental for which this bay was opened last."""
+        known = self.authorised.get(bay)
+        return known[-1][1].get("rental") if known else None
+
     def durable(self, record: Any) -> None:
+        rental = record.subject
+        if record.kind == "rental.ready" and (holder := self.run.holders.get(rental)) and holder.c.asset:
+            self.named_ready[holder.c.asset] = rental
+        elif record.kind in ("rental.claimed", "rental.expired", "rental.cancelled"):
+            self.named_ready = {asset: one for asset, one in self.named_ready.items() if one != rental}
+        elif record.kind == "rental.pin_tried":
+            n = self.tried[rental] = self.tried.get(rental, 0) + 1
+            if n > TRIES:
+                self.violation("locked out is locked out", f"the PIN of {rental} is tried for the {n}th time")
+        elif record.kind == "rental.identified":
+            self.tried[rental] = 0
+        elif record.kind == "rental.returned":
+            self.back_at.setdefault(rental, self.run.line.t)
         if record.kind == "rental.on_trip" and b'"source":"return"' in record.data:
             self.assumed.add(record.subject)  # a pass for what is not here: it says itself that it is out
         if record.kind != "bay.unlock_authorised":
@@ -165,19 +219,25 @@ class Laws:
         if grant in self.grants:
             self.violation("one authorisation, one grant", f"{grant} was authorised twice")
         self.grants[grant] = said
+        self.run.authorised()
         self.authorised.setdefault(bay, []).append((run.line.t, said))
         purpose, rental = said["purpose"], said.get("rental")
         if purpose in ("technician", "forced"):
             self._by_staff(bay, said)
             return
-        if rental is None:
-            return
         t = run.line.t
+        if rental is None:
+            if self.tags.get(said.get("asset", ""), -1e9) < t - IDENTIFIED_S and not self._shown_lately(t):
+                self.violation("only the holder", f"{bay} opens for nobody's {said.get('asset')}")
+            return
         by_tag = purpose == "return" and self.tags.get(said.get("asset", ""), -1e9) > t - IDENTIFIED_S
         if not by_tag and not any(at > t - IDENTIFIED_S for at, _ in self.shown.get(rental, ())):
             self.violation("only the holder", f"{bay} opens for {rental}, which nobody has shown")
         holder = run.holders.get(rental)
+        if purpose == "reopen" and self.quiet and t - self.back_at.get(rental, t) > REOPEN_S + 15:
+            self.violation("reopening ends", f"{bay} opens again for {rental}, long after its return")
         if purpose == "release" and holder is not None:
+            self._in_its_time(bay, holder, said)
             if holder.c.pin and self.right_pin.get(rental, -1e9) < t - IDENTIFIED_S:
                 self.violation("every factor", f"{bay} opens for {rental} without its PIN")
             if rental in self.taken and not self.blind() and run.site.presence:
@@ -188,6 +248,22 @@ class Laws:
                 self.violation("right hands", f"{bay} with {inside} opens for {rental}, which booked {wanted}")
         elif purpose == "return" and run.plant.bays[bay].inside is not None and run.site.presence and not self.blind():
             self.violation("a return opens an empty bay", f"{bay} holds {run.plant.bays[bay].inside}")
+
+    def _shown_lately(self, t: float) -> bool:
+        return any(shown[-1][0] > t - IDENTIFIED_S for shown in self.shown.values())
+
+    def _in_its_time(self, bay: str, holder: Holder, said: dict[str, Any]) -> None:
+        """Within the window (where the clock was right), not after a withdrawal that was accepted, nor locked out."""
+        run, c, t = self.run, holder.c, self.run.line.t
+        if not self.trouble_seen & CLOCKS and not c.at - 30 - LEEWAY_S <= t <= c.at + 900 + LEEWAY_S + IDENTIFIED_S:
+            self.violation("only in its time", f"{bay} opens for {c.rental} {t - c.at:.0f} s after its time")
+        for outcome in run.cloud.outcomes.get(self.withdrawn.get(c.rental, ""), ()):
+            if outcome["outcome"] == "accepted":
+                self.violation("withdrawn is withdrawn", f"{bay} opens for {c.rental}")
+        asset = said.get("asset", "")
+        waits = self.named_ready.get(asset)
+        if self.quiet and c.asset is None and waits is not None and waits in self.run.holders:
+            self.violation("right hands", f"{bay} with {asset} opens for {c.rental}, while {waits} booked that one")
 
     def _by_staff(self, bay: str, said: dict[str, Any]) -> None:
         who = str(said.get("who", ""))
@@ -203,17 +279,18 @@ class Laws:
 
     # ------------------------------------------------ what physically happened
     def heard(self, seen: Seen) -> None:
+        self.history.heard(seen)
         if seen.what == "opened_all":
             self.violation("one bay", "a frame that opens everything was sent")
         if seen.what == "door_opened":
             self.run.opened[seen.bay] = seen.t
         if seen.what != "pulse":
             return
-        n = self.pulses[seen.bay] = self.pulses.get(seen.bay, 0) + 1
         known = self.authorised.get(seen.bay, [])
-        if n > len(known):
-            self.violation("law 1", f"{seen.bay} was pulsed {n} times with {len(known)} durable authorisations")
+        if not known or known[-1][1]["grant"] in self.pulsed:
+            self.violation("law 1", f"{seen.bay} was pulsed without a durable authorisation of its own")
         at, said = known[-1]
+        self.pulsed.add(said["grant"])
         if seen.t - at > LIFE_S + SLACK_S:
             self.violation("law 1", f"{seen.bay} was pulsed {seen.t - at:.1f} s after {said['grant']} was authorised")
 
@@ -270,10 +347,12 @@ class Laws:
                 self.violation("force is alarmed", f"{seen.bay} was forced at {seen.t:.0f} and nobody was told")
 
     def openings(self) -> None:
-        """Without troubles every opening and closing of a door is told once, in order, and nothing else is."""
+        """Without troubles all is told as it was: every motion of a door once, in order, and nothing else."""
         run = self.run
-        if self.trouble_seen:
+        if not self.quiet:
             return
+        if run.site.presence and (differs := self.history.compare()) is not None:
+            self.violation(*differs)
         for bay in run.plant.bays:
             real = [s.what for s in run.plant.log if s.bay == bay and s.what in ("door_opened", "door_closed")]
             told = [

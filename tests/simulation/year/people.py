@@ -108,10 +108,15 @@ def leave(run: Run, terminal: str, who: str) -> None:
         run.standing[terminal] = None
 
 
-def bay_offered(run: Run, h: Holder, terminal: str, *, wrong_first: bool = False) -> Generator[float, None, Bay | None]:
-    """Do as the screen says until a bay is free, or it says no. The last word is left in `h.words`."""
+def bay_offered(
+    run: Run, h: Holder, terminal: str, *, before: dict[str, Any] | None = None, wrong_first: bool = False
+) -> Generator[float, None, Bay | None]:
+    """Do as the screen says until a bay is free, or it says no. The last word is left in `h.words`.
+
+    `before`: what stood there when they came; it may still speak to whoever stood here.
+    """
     typed = 0
-    before = run.machine.screen(terminal)  # may still speak to whoever stood here
+    before = before or run.machine.screen(terminal)
     for _ in range(24):
         yield 0.4 + 0.2 * h.chance.random()
         said = run.machine.screen(terminal)
@@ -120,7 +125,7 @@ def bay_offered(run: Run, h: Holder, terminal: str, *, wrong_first: bool = False
             continue
         if code == "enter_pin" and h.c.pin and typed < 3 and terminal == "front":
             typed += 1
-            pin = "0000" if wrong_first and typed == 1 else h.pin
+            pin = "0000" if (wrong_first and typed == 1) or h.c.behaviour == "guesses_pin" else h.pin
             run.laws.typed(terminal, h.c.rental, pin == h.pin)
             run.plant.keys(terminal, pin + "#")
             yield 1.0
@@ -179,8 +184,10 @@ def customer(run: Run, c: Customer) -> Person:
 def change_before(run: Run, h: Holder) -> Person:
     if h.c.change == "cancel":
         yield h.chance.uniform(0, 200)
-        run.laws.cancelled(h.c.rental)
-        run.cloud.about("reservation.cancel", h.c.rental)
+        run.laws.cancelled(h.c.rental, run.cloud.about("reservation.cancel", h.c.rental))
+    elif h.c.change == "revoke_early":
+        yield h.chance.uniform(0, 100)
+        run.laws.cancelled(h.c.rental, run.cloud.instruct("passes.revoke", rentals=[h.c.rental]))
 
 
 def change_on_trip(run: Run, h: Holder) -> None:
@@ -213,6 +220,7 @@ def pick_up(run: Run, h: Holder) -> Person:
     for attempt in range(6):
         if not (yield from place(run, terminal, h.name)):
             return
+        due, before = run.laws.due(h), run.machine.screen(terminal)
         run.laws.presented(terminal, c.rental, h)
         run.plant.scan(terminal, h.text)
         if c.behaviour == "impatient":
@@ -228,9 +236,9 @@ def pick_up(run: Run, h: Holder) -> Person:
             leave(run, terminal, h.name)
             yield chance.uniform(20, 200)
             continue
-        bay = yield from bay_offered(run, h, terminal, wrong_first=c.behaviour == "wrong_pin")
+        bay = yield from bay_offered(run, h, terminal, before=before, wrong_first=c.behaviour == "wrong_pin")
         if bay is None:
-            run.laws.refused_pick_up(h, h.words[-1])
+            run.laws.refused_pick_up(h, h.words[-1], due=due)
             leave(run, terminal, h.name)
             yield chance.uniform(10, 90)
             continue

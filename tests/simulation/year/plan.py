@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 HOUR = 3600.0
@@ -14,12 +14,13 @@ BEHAVIOURS = ["plain"] * 20 + [
     "early",
     "late",
     "wrong_pin",
+    "guesses_pin",
     "impatient",
     "both_terminals",
     "no_show",
 ]
 RETURNS = ["plain"] * 8 + ["tag", "tag", "phone", "walks_off", "leaves_door", "swap", "offline_friend"]
-CHANGES = [""] * 24 + ["cancel", "cancel_late", "extend", "purchase", "elsewhere", "revoke"]
+CHANGES = [""] * 24 + ["cancel", "cancel_late", "extend", "purchase", "elsewhere", "revoke", "revoke_early"]
 
 
 @dataclass(frozen=True)
@@ -60,15 +61,25 @@ class Plan:
     troubles: tuple[Trouble, ...]
 
 
-MACHINE = ["power_cut", "power_cut", "crash_at", "crash_at", "crash_label", "crash_label", "long_power_cut"]
+MACHINE = ["power_cut", "crash_at", "crash_label", "crash_label", "crash_opening", "crash_opening", "crash_opening",
+           "long_power_cut", "boots_in_1970"]  # fmt: skip
 DISK = ["disk_full", "disk_readonly", "disk_io", "disk_io_durable", "disk_slow", "disk_stalls"]
-WIRE = ["unplug", "unplug_bus", "noise", "noise_bus", "late_bus", "echo", "repeat"]
+WIRE = ["unplug", "unplug_bus", "unplug_writing", "noise", "noise_bus", "late_bus", "echo", "repeat"]
 SENSE = ["silent", "stuck", "bounce"]
 BOLT = ["jam", "sticky", "forced", "open_for_long"]
 CLOCK = ["clock_1970", "clock_forward", "clock_back", "clock_off", "clock_drift", "leap_second", "unsynchronised"]
-CLOUD = ["cloud_down", "cloud_down", "cloud_weeks", "cloud_slow", "lost_answers", "twice", "reorder", "nonsense",
+CLOUD = ["cloud_down", "cloud_down", "cloud_hours", "cloud_slow", "lost_answers", "twice", "reorder", "nonsense",
          "errors", "forget_cursor", "lose_ledger"]  # fmt: skip
-PEOPLE = ["forged", "rubbish", "others_pass", "remote_unlock", "unlock_long_ago", "two_buttons"]
+PEOPLE = [
+    "forged",
+    "forged",
+    "other_machines",
+    "rubbish",
+    "others_pass",
+    "remote_unlock",
+    "unlock_long_ago",
+    "two_buttons",
+]
 FAMILIES = {"machine": MACHINE, "disk": DISK, "wire": WIRE, "sense": SENSE, "bolt": BOLT, "clock": CLOCK,
             "cloud": CLOUD, "people": PEOPLE}  # fmt: skip
 
@@ -103,8 +114,30 @@ def plan(seed: int, customers: int) -> Plan:
             )
         )
     end = max(free_at) + 300
-    return Plan(
-        seed, kind, chance.choice(["kernel", "assume", "rtc"]), cars, end, tuple(people), _troubles(chance, end)
+    trust = chance.choice(["kernel", "assume", "rtc"])
+    made = Plan(seed, kind, trust, cars, end, tuple(people), _troubles(chance, end))
+    return _with_gap(made, chance) if made.troubles and chance.random() < 0.3 else made
+
+
+def _with_gap(plan: Plan, chance: random.Random) -> Plan:
+    """Some weeks in the midst without power, and mostly without the cloud until well after them."""
+    k = int(len(plan.customers) * chance.uniform(0.3, 0.7))
+    early, late = plan.customers[:k], plan.customers[k:]
+    if not early or not late:
+        return plan
+    begins, resumes = max(c.at + c.trip_s for c in early) + 600, min(c.at for c in late) - 150
+    shift = begins - min(begins, resumes) + chance.uniform(1, 40) * 24 * HOUR
+    dark = resumes + shift - begins
+    troubles = [replace(t, at=t.at + shift) if t.at > resumes else t for t in plan.troubles]
+    n = len(troubles)
+    troubles.append(Trouble(n + 1, begins, "long_power_cut", dark - chance.uniform(100, 1000), _about(chance)))
+    if chance.random() < 0.7:
+        troubles.append(Trouble(n + 2, begins - 60, "cloud_weeks", dark + chance.uniform(0, 2) * HOUR, _about(chance)))
+    return replace(
+        plan,
+        customers=early + tuple(replace(c, at=c.at + shift) for c in late),
+        troubles=tuple(sorted(troubles, key=lambda t: (t.at, t.n))),
+        end=plan.end + shift,
     )
 
 
@@ -123,9 +156,9 @@ def _troubles(chance: random.Random, end: float) -> tuple[Trouble, ...]:
 
 
 def _duration(chance: random.Random, kind: str) -> float:
-    if kind in ("long_power_cut", "cloud_weeks"):
-        return chance.uniform(2, 48) * HOUR
-    if kind in ("power_cut", "crash_at", "crash_label"):
+    if kind in ("long_power_cut", "cloud_hours"):
+        return chance.uniform(0.3, 4) * HOUR
+    if kind in ("power_cut", "crash_at", "crash_label", "crash_opening"):
         return chance.choice([0.5, 5.0, 60.0, 600.0]) * chance.uniform(0.5, 2)
     return chance.choice([2.0, 20.0, 120.0, 900.0]) * chance.uniform(0.5, 1.5)
 

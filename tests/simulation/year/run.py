@@ -61,10 +61,12 @@ class Run:
         self.trips: dict[str, str] = {}  # asset -> the rental under which it left
         self.gone: set[str] = set()  # assets that nobody will bring back
         self.opened: dict[str, float] = {}
+        self.touched: dict[str, float] = {}
         self.counts: dict[str, int] = {}
         self.heal: list[Callable[[], None]] = []
         self.healed = False
         self.busy = 0
+        self.at_authorised: list[Callable[[], None]] = []
         self._off_until = 0.0
         self._off: list[tuple[float, float]] = []
         self._say = say
@@ -77,6 +79,8 @@ class Run:
     def _heard(self, seen: Any) -> None:
         if self._say is not None:
             self.note(" ".join(x for x in (seen.what, seen.bay, seen.asset, seen.who and f"by {seen.who}") if x))
+        if seen.bay and not seen.what.startswith("bolt"):
+            self.touched[seen.bay] = seen.t
         self.laws.heard(seen)
 
     def _durable(self, record: Any) -> None:
@@ -84,8 +88,18 @@ class Run:
             self.note(f"    journal: {record.kind} {record.subject} {record.data.decode()}")
         self.laws.durable(record)
 
+    def authorised(self) -> None:
+        """An opening has just become durable: whoever waits for that moment acts."""
+        waiting, self.at_authorised = self.at_authorised, []
+        for act in waiting:
+            act()
+
     def off_for(self, seconds: float) -> None:
         self._off_until = seconds
+
+    def last_touched(self, bay: str) -> float:
+        """When its door moved last."""
+        return self.touched.get(bay, 0.0)
 
     def last_opened(self, bay: str) -> float:
         return self.opened.get(bay, 0.0)
@@ -169,6 +183,7 @@ class Run:
         self.note("everything is healed")
         self.healed = True
         self.machine.cut_label = None
+        self.at_authorised.clear()
         for end in self.heal:
             end()
         self.machine.set_fault(None)
@@ -212,7 +227,10 @@ class Run:
             if self.plant.where.get(asset, "") not in self.plant.bays:
                 continue
             n += 1
-            c = Customer(n, self.line.t + 5, 20.0, asset, "front", False, True, "plain", "plain", "")
+            # by name or class, at either terminal, with a PIN or without, booked or by the pass alone
+            named, way = (asset, n % 4) if n % 5 else (None, 0)
+            terminal = "side" if way in (1, 3) else "front"
+            c = Customer(n, self.line.t + 5, 20.0, named, terminal, way == 2, way != 3, "plain", "plain", "")
             made.append(c)
             people.start(self, people.customer(self, c))
             self._live(self.line.t + 90)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -23,6 +26,22 @@ def test_two_runs_of_one_seed_are_one() -> None:
     one, two = (Run(plan(13, 20)).play() for _ in range(2))
     assert (one.journal, one.records, one.law) == (two.journal, two.records, "")
     assert one.boots > 1, "this seed is of those whose power goes"
+
+
+@pytest.mark.parametrize("seed", [4, 10])  # both with a board that is unplugged, whose port is named in records
+def test_two_processes_play_one_run(seed: int) -> None:
+    code = f"from tests.simulation.year.explore import play; r = play({seed}, 15); print(r.journal, r.records)"
+    said = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            capture_output=True,
+            text=True,
+            check=True,
+            env=os.environ | {"PYTHONHASHSEED": hashes},
+        ).stdout
+        for hashes in ("1", "2")
+    }
+    assert len(said) == 1, said
 
 
 def test_another_seed_is_another_run() -> None:

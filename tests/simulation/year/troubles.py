@@ -6,7 +6,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from tests.simulation.year import people
+from tests.simulation.year.cloud import EPOCH_UTC
 from tests.simulation.year.machine import LATENCY_S
+from tests.simulation.year.people import Holder
 from tests.simulation.year.plan import HOUR, Trouble
 from tests.simulation.year.plant import Bay
 from vendingd.journal.api import AFTER_COMMIT, BEFORE_SYNC, BEFORE_WRITE, StoreErrorKind
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
 Start = Callable[["Run", Trouble], None]
 KINDS: dict[str, Start] = {}
+POWER = {"power_cut", "long_power_cut", "crash_at", "boots_in_1970"}
 
 
 def kind(start: Start) -> Start:
@@ -25,6 +28,8 @@ def kind(start: Start) -> Start:
 
 
 def begin(run: Run, trouble: Trouble) -> None:
+    if trouble.kind in POWER and run.machine.loop is None:
+        return  # it is off already
     run.counts[trouble.kind] = run.counts.get(trouble.kind, 0) + 1
     run.note(f"trouble {trouble.n}: {trouble.kind} for {trouble.lasts_s:.0f} s")
     run.laws.troubled(trouble.kind, trouble.lasts_s)
@@ -68,6 +73,32 @@ def crash_label(run: Run, t: Trouble) -> None:
     run.off_for(t.lasts_s)
     label = [BEFORE_WRITE, BEFORE_SYNC, AFTER_COMMIT][t.about["n"] % 3]
     run.machine.cut_label = (label, 1 + t.about["n"] % 7)
+
+
+@kind
+def crash_opening(run: Run, t: Trouble) -> None:
+    """Within the first callbacks after the next opening is authorised: before its pulse, at it, or just after."""
+
+    def cut() -> None:
+        run.off_for(t.lasts_s)
+        run.machine.cut_after(1 + t.about["n"] % 40)
+
+    run.at_authorised.append(cut)
+
+
+@kind
+def boots_in_1970(run: Run, t: Trouble) -> None:
+    """No clock of its own: after a power cut it begins in 1970, until its servers are heard."""
+    power_cut(run, t)
+    run.machine.synchronised = False
+    run.machine.clock_error_s = -EPOCH_UTC - run.line.t
+
+    def end() -> None:
+        run.machine.clock_error_s = 0.0
+        run.line.after(1.0, lambda: setattr(run.machine, "synchronised", True))
+
+    run.heal.append(end)
+    run.line.after(t.lasts_s + 200 * t.about["x"], end)
 
 
 # ---------------------------------------------------------------- disk
@@ -122,6 +153,19 @@ def _unplug(name: Callable[[Run, Trouble], str]) -> Start:
 
 KINDS["unplug"] = _unplug(_port)
 KINDS["unplug_bus"] = _unplug(_bus)
+
+
+@kind
+def unplug_writing(run: Run, t: Trouble) -> None:
+    """A plug comes out while the bytes of an unlock leave: nobody knows whether it was heard."""
+    port = run.plant.ports[_bus(run, t)]
+    run.at_authorised.append(lambda: setattr(port, "tears", t.about["x"]))
+
+    def end() -> None:
+        port.tears = None
+        port.plug()
+
+    over(run, t, end)
 
 
 def _faulty(name: Callable[[Run, Trouble], str], **what: float) -> Start:
@@ -289,6 +333,7 @@ def _cloud(**what: float | bool) -> Start:
 
 
 KINDS["cloud_down"] = _cloud(down=True)
+KINDS["cloud_hours"] = _cloud(down=True)
 KINDS["cloud_weeks"] = _cloud(down=True)
 KINDS["cloud_slow"] = _cloud(slow_s=20.0)
 KINDS["lost_answers"] = _cloud(lose_answers=0.5)
@@ -313,8 +358,25 @@ def lose_ledger(run: Run, t: Trouble) -> None:
 # ---------------------------------------------------------------- people
 @kind
 def forged(run: Run, t: Trouble) -> None:
-    for holder in list(run.holders.values())[-1:]:
+    """Another key's signature under what is booked and not yet taken."""
+    for holder in _coming(run):
         run.plant.scan("side", run.cloud.sign(holder.wire, forged=True))
+
+
+@kind
+def other_machines(run: Run, t: Trouble) -> None:
+    """A genuine pass, for another machine."""
+    for holder in _coming(run):
+        run.plant.scan("side", run.cloud.sign(holder.wire, audience="tower-2"))
+
+
+def _coming(run: Run) -> list[Holder]:
+    """Whoever has a booking here that would open now, were they to show their pass without a PIN."""
+    t, taken = run.line.t, run.laws.taken
+    fit = (
+        h for h in run.holders.values() if h.c.at - 30 < t < h.c.at + 800 and h.c.rental not in taken and not h.c.pin
+    )
+    return list(fit)[-1:]
 
 
 @kind

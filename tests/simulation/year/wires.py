@@ -27,6 +27,7 @@ class Port:
         self.repeat = 0.0
         self.late_s = 0.0
         self.echo = False
+        self.tears: float | None = None  # the next write gets so far through its bytes, then the plug is out
         self.received: Callable[[bytes], None] = lambda data: None
         self.wire: Wire | None = None
 
@@ -70,6 +71,11 @@ class Port:
     # from the daemon
     def written(self, data: bytes, wire: Wire) -> None:
         self.line.after(len(data) * 10 / wire.baud, lambda: self._deliver(data, wire))
+
+    def torn(self, data: bytes, wire: Wire) -> None:
+        if data:
+            self.received(data)
+        self.unplug()
 
     def _deliver(self, data: bytes, wire: Wire) -> None:
         if wire.dead and self.chance.random() < 0.5:  # the power went while the bytes were leaving
@@ -117,8 +123,13 @@ class Wire:
     async def write(self, data: bytes) -> None:
         if not self.open_now or not self.port.plugged:
             raise WireLostUnwritten(f"port {self.port.name} went away")
-        if not self.dead:
-            self.port.written(data, self)
+        if self.dead:
+            return
+        if (tears := self.port.tears) is not None:
+            self.port.tears = None
+            self.port.torn(data[: int(tears * (len(data) + 1))], self)
+            raise WireLost(f"port {self.port.name} went away in the midst of a write")
+        self.port.written(data, self)
 
     def close(self) -> None:
         self.open_now = False
