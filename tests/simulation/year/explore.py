@@ -61,7 +61,7 @@ def kept(full: Plan, only: str) -> Plan:
     return replace(
         full,
         customers=tuple(c for c in full.customers if f"c{c.n}" in names),
-        troubles=tuple(t for t in full.troubles if f"t{t.n}" in names),
+        troubles=tuple(t for t in full.troubles if t.kept or f"t{t.n}" in names),
     )
 
 

@@ -49,6 +49,11 @@ class Trouble:
     lasts_s: float = 0.0
     about: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def kept(self) -> bool:
+        """Weeks without power stay when a run is made smaller: simulated with power they would take minutes."""
+        return self.kind == "long_power_cut" and self.lasts_s > 24 * HOUR
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -84,8 +89,8 @@ FAMILIES = {"machine": MACHINE, "disk": DISK, "wire": WIRE, "sense": SENSE, "bol
             "cloud": CLOUD, "people": PEOPLE}  # fmt: skip
 
 
-def plan(seed: int, customers: int) -> Plan:
-    """Everything about a run that does not follow from what happens in it."""
+def plan(seed: int, customers: int, *, gap: bool = True) -> Plan:
+    """Everything about a run that does not follow from what happens in it. `gap`: some have weeks in their midst."""
     chance = random.Random(f"plan {seed}")
     kind = chance.choice(["gpio", "8a", "8a", "cu48", "cu48", "bare"])
     cars = 4 if kind == "gpio" else 6
@@ -116,7 +121,7 @@ def plan(seed: int, customers: int) -> Plan:
     end = max(free_at) + 300
     trust = chance.choice(["kernel", "assume", "rtc"])
     made = Plan(seed, kind, trust, cars, end, tuple(people), _troubles(chance, end))
-    return _with_gap(made, chance) if made.troubles and chance.random() < 0.3 else made
+    return _with_gap(made, chance) if gap and made.troubles and chance.random() < 0.3 else made
 
 
 def _with_gap(plan: Plan, chance: random.Random) -> Plan:

@@ -259,8 +259,9 @@ def shrunk(plan: Plan, law: str, *, most: int = 60) -> Plan:
             items = getattr(plan, name)
             at = 0
             while at < len(items) and tries < most:
-                candidate = replace(plan, **{name: items[:at] + items[at + size :]})
-                if breaks(candidate):
+                without = [x for x in items[at : at + size] if not getattr(x, "kept", False)]
+                candidate = replace(plan, **{name: tuple(x for x in items if x not in without)})
+                if without and breaks(candidate):
                     plan, items = candidate, getattr(candidate, name)
                 else:
                     at += size

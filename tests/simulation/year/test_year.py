@@ -52,14 +52,14 @@ def test_another_seed_is_another_run() -> None:
 @pytest.mark.parametrize("seed", [3, 4])  # the real journal on its disk, and the one in memory
 def test_power_cut_at_some_await(seed: int, n: int) -> None:
     """Around the first pick-up, before the n-th callback of the loop from then on."""
-    quiet = plan(seed, 6)
+    quiet = plan(seed, 6, gap=False)
     cut = Trouble(1, quiet.customers[0].at + 0.3, "crash_at", 20.0, {"bay": 1, "n": n, "x": 0.5})
     result = Run(replace(quiet, troubles=(cut,))).play()
     assert (result.law, result.boots) == ("", 2), result.what
 
 
 def test_a_plan_can_be_played_in_part() -> None:
-    whole = plan(11, 30)
+    whole = plan(11, 30, gap=False)
     part = kept(whole, "c3,c4,t1")
     assert names(part) == "c3,c4,t1"
     assert Run(part).play().law == ""
@@ -83,7 +83,7 @@ async def _waits_for_ever(loop: SimLoop) -> None:
 @pytest.mark.parametrize("seed", [3, 4])  # the real journal on its disk, and the one in memory
 def test_power_cut_at_every_await(seed: int, leg: str, first: int) -> None:
     """Every callback of the loop, one after the other, from the moment in which somebody shows a pass."""
-    quiet = plan(seed, 2)
+    quiet = plan(seed, 2, gap=False)
     one = replace(quiet.customers[0], behaviour="plain", brings="plain", change="", trip_s=30.0)
     calm = replace(quiet, customers=(one,), troubles=(), end=one.at + 240)
     run = Run(calm)
