@@ -40,6 +40,7 @@ def test_a_stuck_bolt_offers_another_bay_of_its_class(make: Make) -> None:
     assert m.pulses() == 3
 
 
+@pytest.mark.long
 def test_a_stuck_bolt_of_a_named_asset_is_said_plainly(make: Make) -> None:
     m = make(timing=fast(open_timeout_s=1))
     m.plant.fault("bolt_stuck", bay="bay-1")

@@ -67,7 +67,9 @@ def test_taken_and_brought_while_the_machine_had_no_power(m: Stand) -> None:
 
 
 # ---------------------------------------------------------------- a release
-@pytest.mark.parametrize("label", [BEFORE, WRITTEN, AFTER])
+@pytest.mark.parametrize(
+    "label", [*(pytest.param(label, marks=pytest.mark.long) for label in (BEFORE, WRITTEN)), AFTER]
+)
 def test_killed_between_authorisation_and_pulse(make: Make, label: str) -> None:
     """Durable or not, an authorisation is never carried out after a restart; the pass gets a new one."""
     m = make(entry=DAEMON)

@@ -114,6 +114,7 @@ def played(make: Make, tmp_path: Path) -> tuple[Stand, dict[str, set[bytes]]]:
     return m, secrets(text, put["put"]["pin"])
 
 
+@pytest.mark.long
 def test_nothing_that_was_written_or_told_gives_anybody_away(played: tuple[Stand, dict[str, set[bytes]]]) -> None:
     m, hidden = played
     everything = [*written(m), *told(m)]

@@ -199,6 +199,7 @@ async def test_a_person_who_does_what_is_asked_is_live(rig: Rig) -> None:
     assert len([word for word in rig.hints if word != "look_here"]) == 3
 
 
+@pytest.mark.long
 async def test_a_printed_face_is_none(rig: Rig) -> None:
     """Held up and turned by hand as a head would."""
 
@@ -324,6 +325,7 @@ async def test_a_second_comparison_at_once_is_refused_and_the_first_goes_on(rig:
     assert second.finding is FaceFinding.UNAVAILABLE and "another comparison" in second.detail
 
 
+@pytest.mark.long
 async def test_a_cancelled_comparison_leaves_neither_camera_nor_process(rig: Rig) -> None:
     device = rig.device()
     running = asyncio.ensure_future(verify(rig, device))

@@ -90,7 +90,7 @@ def head_at_start(folder: Path, scratch: Path) -> tuple[int, str] | None:
     return asyncio.run(start())
 
 
-@pytest.mark.parametrize("action", ["set-aside", "put-back"])
+@pytest.mark.parametrize("action", ["set-aside", pytest.param("put-back", marks=pytest.mark.long)])
 def test_killed_at_every_step(left: Path, tmp_path: Path, action: str) -> None:
     original = {name: (left / name).read_bytes() for name in ("journal.db", LOG)}
     whole, back = (IN_FILE + IN_LOG, "k"), (IN_FILE + IN_COPY + 2, "machine.journal_restored")

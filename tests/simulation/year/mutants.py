@@ -17,6 +17,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from tests.simulation.year.planted import RULES
+
 ROOT = Path(__file__).parents[3]
 FOLDERS = ("fsm", "drivers", "vendingd", "hw_sim", "tests/simulation/disk", "tests/simulation/year")
 
@@ -125,7 +127,7 @@ MUTANTS: dict[str, tuple[Change, ...]] = {
     "records kept from the cloud": (
         ("vendingd/cloud/uplink.py", "        self._last = max(self._last, seq)\n", "        self._last = max(self._last, seq)\n        if seq % 50 == 0:\n            self._acked = max(self._acked, seq)\n"),
     ),
-}  # fmt: skip
+} | RULES  # fmt: skip
 
 
 def planted(name: str, folder: Path) -> str:

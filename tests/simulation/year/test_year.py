@@ -28,7 +28,9 @@ def test_two_runs_of_one_seed_are_one() -> None:
     assert one.boots > 1, "this seed is of those whose power goes"
 
 
-@pytest.mark.parametrize("seed", [4, 10])  # both with a board that is unplugged, whose port is named in records
+@pytest.mark.parametrize(
+    "seed", [4, pytest.param(10, marks=pytest.mark.long)]
+)  # both with a board that is unplugged, whose port is named in records
 def test_two_processes_play_one_run(seed: int) -> None:
     code = f"from tests.simulation.year.explore import play; r = play({seed}, 15); print(r.journal, r.records)"
     said = {

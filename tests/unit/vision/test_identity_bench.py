@@ -132,6 +132,7 @@ def test_a_payload_may_end_in_a_new_line(tmp_path: Path) -> None:
     assert (found["pictures"], engine["read"], engine["wrong"]) == (3, 2, 1)
 
 
+@pytest.mark.long
 def test_people_who_are_not_who_the_folder_says_are_no_defect(tmp_path: Path) -> None:
     """The first person's pictures are of two people, the second's one picture three times; the third is timed."""
     for who, pictures in (
