@@ -202,7 +202,11 @@ class Laws:
             self.named_ready[holder.c.asset] = rental
         elif record.kind in ("rental.claimed", "rental.expired", "rental.cancelled"):
             self.named_ready = {asset: one for asset, one in self.named_ready.items() if one != rental}
-        elif record.kind == "rental.pin_tried":
+        if record.kind == "rental.expired" and (holder := self.run.holders.get(rental)):
+            early = holder.c.at + 900 - LEEWAY_S - self.run.line.t
+            if self.run.plan.trust == "kernel" and early > 0:  # it knows when its clock is not to be believed
+                self.violation("nothing runs out by a wrong clock", f"{rental} expired {early:.0f} s before its time")
+        if record.kind == "rental.pin_tried":
             n = self.tried[rental] = self.tried.get(rental, 0) + 1
             if n > TRIES:
                 self.violation("locked out is locked out", f"the PIN of {rental} is tried for the {n}th time")
