@@ -36,8 +36,8 @@ test-long: setup ## tests that take long: a kill at every label of the journal, 
 explore: setup ## whole machines in simulated time against the laws; SEEDS=200 machines; build/explore.json
 	$(PY) -m tests.simulation.year explore --seeds $(or $(SEEDS),200)
 
-mutants: setup ## plants defects, each of which the simulation must catch; SEEDS=30 at most for each
-	$(PY) -m tests.simulation.year mutants --seeds $(or $(SEEDS),30)
+mutants: setup ## plants defects, each of which the simulation must catch; SEEDS=40 at most for each
+	$(PY) -m tests.simulation.year mutants --seeds $(or $(SEEDS),40)
 
 explore-fsm: setup ## the state machines alone, random events, for as long as that takes
 	VENDINGD_DEEP=1 $(PY) -m pytest tests/simulation/test_fsm_properties.py --timeout 3600

@@ -191,7 +191,7 @@ def first(args: argparse.Namespace) -> int:
 def add_parser(commands: Any) -> None:
     for name, run, explains in (("mutants", mutants, __doc__), ("first", first, first.__doc__)):
         parser = commands.add_parser(name, help=explains.partition("\n")[0] if explains else "")
-        parser.add_argument("--seeds", type=int, default=30)
+        parser.add_argument("--seeds", type=int, default=40)
         parser.add_argument("--customers", type=int, default=40)
         parser.add_argument("--only", default="", help="defects whose name contains this")
         parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
