@@ -44,10 +44,6 @@ RULES: dict[str, tuple[tuple[str, str, str], ...]] = {
         ('vendingd/kernel/timers.py', '            if self._live(entry):\n',
          '            if self._live(entry) and entry[3] != "window_close":\n'),
     ),
-    "pass for another machine obeyed": (
-        ('fsm/visit_ways.py', '    """One machine, or a site for a named asset that is believed here and not sensed absent."""\n',
-         '    return\n'),
-    ),
     "revocation ignored": (
         ('fsm/visit_ways.py', 'def not_revoked(turn: Turn, rental: str) -> None:\n',
          'def not_revoked(turn: Turn, rental: str) -> None:\n    return\n'),
@@ -57,10 +53,6 @@ RULES: dict[str, tuple[tuple[str, str, str], ...]] = {
          '    return False'),
         ('fsm/rental_claim.py', 'return not rental.locked_out and rental.attempts < turn.layout.timing.max_attempts',
          'return True'),
-    ),
-    "tries of the PIN forgotten at a restart": (
-        ('fsm/step.py', '    turn.record("machine.started"',
-         '    for r in list(turn.world.of["rental"].values()):\n        turn.put(replace(turn.rental(r.id) or r, attempts=0, locked_out=False))\n    turn.record("machine.started"'),
     ),
     "right PIN refused": (
         ('vendingd/desk.py', '        _log.error("the PIN of rental %s could not be checked: %s", effect.rental, result.detail)\n        return None\n    return result.finding is Finding.VERIFIED',
