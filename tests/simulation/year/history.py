@@ -46,7 +46,7 @@ class History:
     # ------------------------------------------------ at the end
     def compare(self) -> tuple[str, str] | None:
         """The first difference as a law's name and what is wrong; None where all is told as it was."""
-        return self._custody() or self._contents() or self._alarms()
+        return self._custody() or self._withdrawals() or self._contents() or self._alarms()
 
     def _told(self, *kinds: str) -> list[tuple[str, str, dict[str, Any]]]:
         events = self._run.cloud.order
@@ -69,6 +69,16 @@ class History:
             for kind, asset, _ in moves:
                 if kind == "rental.returned" and asset not in [a for _, a in received]:
                     return "law 6", f"{rental} brought {asset} back and it was never received"
+        return None
+
+    def _withdrawals(self) -> tuple[str, str] | None:
+        """A booking that nobody has shown yet can be cancelled, and its pass revoked."""
+        laws = self._run.laws
+        for rental, instruction in laws.withdrawn.items():
+            shown = [t for t, _ in laws.shown.get(rental, ()) if t < laws.cancelled_at[rental] + 30]
+            said = [data["outcome"] for data in self._run.cloud.outcomes[instruction]]
+            if not shown and said != ["accepted"]:
+                return "withdrawn is withdrawn", f"{instruction} about {rental}, which nobody had shown: {said}"
         return None
 
     def _contents(self) -> tuple[str, str] | None:
