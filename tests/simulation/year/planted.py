@@ -64,10 +64,6 @@ RULES: dict[str, tuple[tuple[str, str, str], ...]] = {
         ('fsm/world.py', 'for key in self._in_order(inside, self.world.loose, looked_at)',
          'for key in self._in_order(inside, inside, looked_at)'),
     ),
-    "cancellation never wins": (
-        ('fsm/rental.py', '    on(Cancel, (BOOKED, READY), None, (newer, bay_undecided), cancel_waits),\n',
-         '    on(Cancel, (BOOKED, READY, CLAIMED), None, (not_released,)),\n    on(Cancel, (BOOKED, READY), None, (newer, bay_undecided), cancel_waits),\n'),
-    ),
     "cancelled on the trip": (
         ('fsm/rental.py', '    on(Cancel, (RELEASING,), None, (newer,), cancel_waits),\n',
          '    on(Cancel, (RELEASING,), None, (newer,), cancel_waits),\n    on(Cancel, (ON_TRIP,), CANCELLED, (newer,), cancel),\n'),
