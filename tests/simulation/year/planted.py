@@ -76,8 +76,4 @@ RULES: dict[str, tuple[tuple[str, str, str], ...]] = {
         ('fsm/visit_ways.py', '    if rental is None:\n        return from_pass(event)\n',
          '    if rental is None:\n        raise Refused("asset_not_here")\n'),
     ),
-    "unlock repeated where its fate is unknown": (
-        ('vendingd/kernel/executor.py', '        _log.info("unlock %s',
-         '        if outcome.sent is not Sent.SENT:\n            outcome = await self._bounded(lock.unlock(channel, not_after_mono=not_after), not_after)\n        _log.info("unlock %s'),
-    ),
 }  # fmt: skip
