@@ -14,7 +14,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from drivers.link import Link, Statuses, WireLostUnwritten, noteworthy, together
 from drivers.ports import (
@@ -30,6 +30,7 @@ from drivers.ports import (
 )
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 MISSES = 3  # unanswered queries after which a board is down
 PROBE_S = 2.0  # a board that is down is asked this often: each question costs the others a reply time-out
@@ -226,21 +227,18 @@ class LockBus:
 
     def _wake(self) -> None:
         self._asked = True
-        if self._pausing is not None and not self._pausing.done():
-            self._pausing.set_result(None)
+        if self._pausing is not None:
+            _settle(self._pausing, None)
 
     async def _pause(self, seconds: float) -> None:
-        """Until something is asked for, at most this long. A timer of its own: it is most of what an idle bus costs."""
+        """Until something is asked for, at most this long."""
         if self._asked:
             return
-        loop = asyncio.get_running_loop()
-        self._pausing = loop.create_future()
-        timer = loop.call_later(seconds, _settle, self._pausing, None)
+        self._pausing = asyncio.get_running_loop().create_future()
         try:
-            await self._pausing
+            await _within(seconds, self._pausing, None)
         finally:
             self._pausing = None
-            timer.cancel()
 
     def _due(self, board: _Board, now: float) -> float:
         if board.urgent:
@@ -311,15 +309,12 @@ class LockBus:
 
     async def _answer(self, address: int, lock: int | None) -> bool:
         """Wait for the reply to the request that has just left; False where none came in time."""
-        loop = asyncio.get_running_loop()
-        reply: asyncio.Future[bool] = loop.create_future()
+        reply: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._awaited = (address, lock, reply)
-        timer = loop.call_later(self._plan.reply_timeout_s, _settle, reply, False)
         try:
-            answered = await reply
+            answered = await _within(self._plan.reply_timeout_s, reply, False)
         finally:
             self._awaited = None
-            timer.cancel()
         if not answered:
             self._family.reset()  # half a frame that nothing will complete
         return answered
@@ -400,6 +395,15 @@ class LockBus:
     def _tell(self, up: bool, detail: str, *boards: _Board) -> None:
         if self._sink is not None:
             self._statuses.tell(self._sink, up, detail, *(str(board.address) for board in boards))
+
+
+async def _within(seconds: float, future: asyncio.Future[T], otherwise: T) -> T:
+    """The future's result, or `otherwise` once this time is over. Every poll waits so: `asyncio.timeout` costs more."""
+    timer = asyncio.get_running_loop().call_later(seconds, _settle, future, otherwise)
+    try:
+        return await future
+    finally:
+        timer.cancel()
 
 
 def _settle(future: asyncio.Future[Any], value: object) -> None:

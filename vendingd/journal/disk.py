@@ -19,6 +19,13 @@ _OS_PAGE = 4096
 _held: set[tuple[int, int]] = set()
 
 
+def give(file: Path | int, folder: Path) -> None:
+    """What root has made by hand is its folder's owner's: the daemon's user must be able to take it later."""
+    if os.geteuid() == 0:
+        owner = folder.stat()
+        os.chown(file, owner.st_uid, owner.st_gid)
+
+
 class Lock:
     """An exclusive lock beside the journal, for the life of a process.
 
@@ -53,9 +60,7 @@ class Lock:
         except OSError:
             os.close(fd)
             raise
-        if os.geteuid() == 0:  # made by hand: the daemon's user must be able to take it later
-            owner = os.stat(self._path.parent)
-            os.fchown(fd, owner.st_uid, owner.st_gid)
+        give(fd, self._path.parent)
         stat = os.fstat(fd)
         self._fd, self._key = fd, (stat.st_dev, stat.st_ino)
         _held.add(self._key)

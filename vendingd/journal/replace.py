@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vendingd.journal.api import StoreError, StoreErrorKind, TokenSource
-from vendingd.journal.disk import Lock, sync_directory
+from vendingd.journal.disk import Lock, give, sync_directory
 from vendingd.journal.errors import store_error
 from vendingd.journal.files import moving
 from vendingd.journal.offline import SUFFIXES, copy_file, read_file, restored_file, verify_file
@@ -75,7 +75,7 @@ def put_back(
                 )
             _same_machine(new, path)
             epoch = restored_file(new, why, boot_id=boot_id, utc=utc, mono=mono, token=token)
-            _give(new, path.parent)
+            give(new, path.parent)
             if path.exists() and moving(path).exists():  # from a call that was cut short when it had all but ended
                 _gather(path)
                 _named(path)
@@ -128,7 +128,7 @@ def _gather(path: Path) -> bool:
         return False
     if not folder.exists():
         folder.mkdir(0o700)
-        _give(folder, path.parent)
+        give(folder, path.parent)
         sync_directory(path.parent)
     for name in there:
         os.rename(path.with_name(name), folder / name)
@@ -145,13 +145,6 @@ def _named(path: Path) -> Path:
     os.rename(moving(path), aside)
     sync_directory(path.parent)
     return aside
-
-
-def _give(file: Path, folder: Path) -> None:
-    """To the daemon's user, when root made it by hand."""
-    if os.geteuid() == 0:
-        owner = folder.stat()
-        os.chown(file, owner.st_uid, owner.st_gid)
 
 
 def _remove(new: Path) -> None:

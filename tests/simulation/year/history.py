@@ -64,10 +64,10 @@ class History:
                 real = [move for move in real if move[0] != "rental.returned"]
             if real != said:
                 return "law 6", f"{rental} did {real}, the cloud was told {said}"
-        received = [(data.get("rental"), subject) for _, subject, data in self._told("asset.received")]
+        received = {subject for _, subject, _ in self._told("asset.received")}
         for rental, moves in self.moves.items():
             for kind, asset, _ in moves:
-                if kind == "rental.returned" and asset not in [a for _, a in received]:
+                if kind == "rental.returned" and asset not in received:
                     return "law 6", f"{rental} brought {asset} back and it was never received"
         return None
 

@@ -144,9 +144,3 @@ class SimLoop(asyncio.BaseEventLoop):
     def _check_closed(self) -> None:
         if not self.dead:
             super()._check_closed()  # type: ignore[misc]
-
-    def _process_events(self, event_list: object) -> None:
-        pass
-
-    def _write_to_self(self) -> None:
-        pass

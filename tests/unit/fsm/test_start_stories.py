@@ -31,6 +31,17 @@ def without_b1(m: Bench) -> Bench:
     return m
 
 
+def unlocked_for_the_return() -> Bench:
+    """The holder of r1 is back, and b1 was unlocked for them."""
+    m = bench()
+    m.book()
+    m.pick_up()
+    m.wait(20)
+    m.show()
+    m.sent("b1")
+    return m
+
+
 @pytest.mark.parametrize("at", ["opening", "open", "lapsed", "returning", "reopening"])
 def test_a_rental_whose_bay_is_gone_is_a_technicians(at: str) -> None:
     m = bench()
@@ -61,12 +72,7 @@ def test_a_rental_whose_bay_is_gone_is_a_technicians(at: str) -> None:
 
 
 def test_a_return_that_had_not_opened_there_goes_on_elsewhere() -> None:
-    m = bench()
-    m.book()
-    m.pick_up()
-    m.wait(20)
-    m.show()
-    m.sent("b1")
+    m = unlocked_for_the_return()
     m.sense("b1", bolt=False)
     m.wait(16)
     assert m.rental().state is RentalState.ON_TRIP and m.rental().grant is not None
@@ -76,12 +82,7 @@ def test_a_return_that_had_not_opened_there_goes_on_elsewhere() -> None:
 
 
 def test_an_incident_whose_bay_is_gone_can_be_ended() -> None:
-    m = bench()
-    m.book()
-    m.pick_up()
-    m.wait(20)
-    m.show()
-    m.sent("b1")
+    m = unlocked_for_the_return()
     m.open("b1")
     m.close("b1", presence=True, tag="STRANGER")
     (ident,) = m.world.of["incident"]
